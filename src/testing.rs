@@ -17,7 +17,8 @@ pub mod engine {
     }
 }
 pub mod build_vars {
-    pub use crate::frontend::build_vars::{Doubts, Loaded, load};
+    pub use crate::frontend::build_vars::Doubts;
+    pub use crate::frontend::{Loaded, load};
     pub use crate::model::check::CHECKS;
     pub use crate::model::definition::{Asks, TIDY_ASKED, TIDY_PARTS};
 }

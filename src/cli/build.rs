@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{Context, Failure, err, exit, out, show};
-use crate::frontend::build_vars;
+
+use crate::frontend;
 use crate::jobs::{
     self, End, Factory, Job, Need, Results, RetainedMachine, RunOptions, RunOutcome, RunRequest,
 };
@@ -118,7 +119,7 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 /// Labels of all definitions.
 fn all(context: &Context) -> Result<Vec<String>, Failure> {
     let tree = context.tree()?;
-    let labels: Vec<String> = build_vars::all(&tree)
+    let labels: Vec<String> = frontend::all(&tree)
         .iter()
         .filter_map(|d| d.strip_prefix(&tree).ok())
         .map(|d| d.display().to_string())

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Common, Failure};
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::provider::openstack::login::{self, Login, Places};
 
 /// `named` is a cloud of clouds.yaml; `None`: `OS_*` supplies everything.
@@ -64,7 +64,7 @@ fn places(common: &Common) -> Places {
     config.dedup();
     let here = std::env::current_dir().ok();
     let trees = [here.as_deref(), common.tree.as_deref()]
-        .map(|start| build_vars::find_tree(&start?.canonicalize().ok()?));
+        .map(|start| frontend::find_tree(&start?.canonicalize().ok()?));
     let trees: Vec<PathBuf> = trees.into_iter().flatten().collect();
     // Authors of the tree may also control the files around it in its repository.
     let around = here.as_deref().is_some_and(|here| trees.iter().any(|tree| around(here, tree)));

@@ -3,9 +3,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::{Common, Failure, err, places, show};
+use crate::frontend;
 use crate::engine::Goal;
 use crate::engine::run_dir::Home;
-use crate::frontend::build_vars;
+
 use crate::guest::ssh::Ssh;
 use crate::jobs::{Factory, RunOptions, Show};
 use crate::model::diagnostic::Diagnostic;
@@ -24,7 +25,7 @@ pub struct Context {
     /// Renders templates: this program again, with `render-templates`.
     pub templates: report::Renderer,
     /// Loads definitions: this program again, with `load-definitions`.
-    pub(super) definitions: build_vars::Loader,
+    pub(super) definitions: frontend::Loader,
     /// By which the network is reached.
     pub proxies: Proxies,
     pub(super) wall: OnceLock<Arc<Wall>>,
@@ -35,7 +36,7 @@ impl Context {
         let home = places::home(!common.quiet)?;
         let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
         let templates = report::Renderer::new("/proc/self/exe", "render-templates");
-        let definitions = build_vars::Loader::new("/proc/self/exe", "load-definitions");
+        let definitions = frontend::Loader::new("/proc/self/exe", "load-definitions");
         let proxies = Proxies::read(|name| std::env::var_os(name));
         Ok(Self {
             common,
@@ -57,7 +58,7 @@ impl Context {
             None => std::env::current_dir()
                 .map_err(|e| Failure::host(format!("current directory: {e}")))?,
         };
-        build_vars::find_tree(&start).ok_or_else(|| {
+        frontend::find_tree(&start).ok_or_else(|| {
             Failure::usage(format!("{} is in no factory tree", start.display())).hint(
                 "a factory tree holds `images/` or `os/`; go into one, or name it with --tree",
             )

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Context, Failure, findings};
-use crate::frontend::build_vars::{self, LoadRequest, Loaded, Unsound};
+use crate::frontend::{self, LoadRequest, Loaded, Unsound, build_vars};
 use crate::jobs::Results;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
@@ -33,7 +33,7 @@ impl Context {
     /// All definitions of the tree, without `--set`; none outside of a tree.
     pub async fn of_tree(&self) -> Result<Vec<LoadResult>, Failure> {
         let Ok(tree) = self.tree() else { return Ok(Vec::new()) };
-        self.definitions(&tree, &[], &build_vars::all(&tree)).await
+        self.definitions(&tree, &[], &frontend::all(&tree)).await
     }
 
     /// Finds and loads bundles. Reports the errors of all of them at once.
@@ -43,8 +43,8 @@ impl Context {
         let (found, all) = self
             .reading(move || {
                 (
-                    names.iter().map(|name| build_vars::find(&look, name)).collect::<Vec<_>>(),
-                    build_vars::all(&look),
+                    names.iter().map(|name| frontend::find(&look, name)).collect::<Vec<_>>(),
+                    frontend::all(&look),
                 )
             })
             .await?;
@@ -75,9 +75,9 @@ impl Context {
     /// Directories of the results of these definitions, also of invalid and deleted ones.
     pub fn results_of(&self, names: &[String]) -> Vec<Results> {
         let Ok(tree) = self.tree() else { return Vec::new() };
-        let of = |name: &String| match build_vars::find(&tree, name) {
+        let of = |name: &String| match frontend::find(&tree, name) {
             Ok(dir) => vec![Results::of_directory(&tree, &dir)],
-            Err(_) => build_vars::where_it_was(&tree, name)
+            Err(_) => frontend::where_it_was(&tree, name)
                 .iter()
                 .map(|dir| Results::of_directory(&tree, dir))
                 .collect(),
@@ -107,7 +107,7 @@ fn unsound_bases(
     loaded: &[LoadResult],
 ) -> Vec<Diagnostic> {
     let base =
-        |one: &LoadResult| findings::read(one).and_then(|bundle| build_vars::base_of(tree, bundle));
+        |one: &LoadResult| findings::read(one).and_then(|bundle| frontend::base_of(tree, bundle));
     let (mut found, mut seen) = (Vec::new(), Vec::new());
     let mut left: Vec<PathBuf> = meant.iter().filter_map(base).collect();
     while let Some(dir) = left.pop() {

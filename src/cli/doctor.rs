@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
+use crate::frontend;
 use crate::engine::run_dir;
-use crate::frontend::build_vars;
+
 use crate::model::event::Events;
 use crate::model::facts::FactsQuery;
 use crate::provider::RunCx;
@@ -142,7 +143,7 @@ async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     for rule in &wall.settings().allow {
         // Another tree may have one.
         let elsewhere = tree.as_ref().is_some_and(|tree| {
-            let labels = build_vars::all(tree)
+            let labels = frontend::all(tree)
                 .into_iter()
                 .filter_map(|dir| dir.strip_prefix(tree).ok().map(PathBuf::from));
             !labels.into_iter().any(|label| rule.is_for(&label.to_string_lossy(), tree))

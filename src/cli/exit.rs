@@ -1,4 +1,5 @@
 //! Converts errors to messages and exit codes.
+use crate::model::category::CATEGORIES;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -311,7 +312,7 @@ fn is_the_factorys(dir: &Path) -> bool {
     let (name, above) = (dir.file_name(), dir.parent().and_then(Path::file_name));
     let is = |name: Option<&std::ffi::OsStr>, word: &str| name.is_some_and(|name| name == word);
     is(name, "image-factory") && is(above, "share")
-        || is(name, "target") && (is(above, "images") || is(above, "os"))
+        || is(name, "target") && CATEGORIES.iter().any(|category| is(above, category.dir))
 }
 
 fn cloud_hint(e: &CloudError) -> Option<String> {

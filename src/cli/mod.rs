@@ -1,7 +1,7 @@
 //! The command line: the only part that reads the environment, listens to signals and prints.
 use std::process::ExitCode;
 
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::report;
 
 mod arguments;
@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
     // Before anything else is set up: signals end them, and they need neither a home nor a runtime.
     let served = match cli.command {
         Command::RenderTemplates { file } => Some(report::serve(file)),
-        Command::LoadDefinitions { file } => Some(build_vars::serve(file)),
+        Command::LoadDefinitions { file } => Some(frontend::serve(file)),
         _ => None,
     };
     if let Some(served) = served {

@@ -1,5 +1,4 @@
 //! `image-factory plan`
-use crate::model::step::StepKind;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -159,13 +158,7 @@ fn placement(lines: &mut Lines, site: &Placement) {
 }
 
 fn step(number: usize, step: &StepPlan) -> String {
-    let kind = match step.action {
-        StepKind::Ansible { .. } => "ansible",
-        StepKind::Shell { .. } => "shell",
-        StepKind::Script { .. } => "script",
-        StepKind::Upload { .. } => "upload",
-        StepKind::Reboot => "reboot",
-    };
+    let kind = step.action.form().word;
     let sudo = if step.sudo { ", as root" } else { "" };
     format!("{number}. {kind}: {} (at most {} s{sudo})", step.name, step.timeout)
 }

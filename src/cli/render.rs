@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out};
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::report::{self, Rendered};
@@ -40,8 +40,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (tree, sets, name) = (context.tree()?, context.overrides()?, args.bundle.clone());
     let loaded = context
         .reading(move || {
-            let dir = build_vars::find(&tree, &name).map_err(|found| vec![found])?;
-            build_vars::load_with(&tree, &dir, &sets)
+            let dir = frontend::find(&tree, &name).map_err(|found| vec![found])?;
+            frontend::load_with(&tree, &dir, &sets)
         })
         .await?;
     let loaded = loaded.map_err(Failure::bundle)?;

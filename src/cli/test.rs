@@ -1,9 +1,10 @@
 //! `image-factory test`: runs the smoke checks on an existing image.
+use crate::model::category::IMAGES;
 use std::process::ExitCode;
 
 use super::{Context, Failure, build, err, exit};
 use crate::engine::Goal;
-use crate::frontend::build_vars;
+use crate::frontend::{self, build_vars};
 use crate::jobs::{RunOptions, RunRequest};
 use crate::model::definition::Definition;
 use crate::model::event::Events;
@@ -99,7 +100,7 @@ async fn definition(
     }
     let family = image.map(|i| i.family.as_str()).filter(|f| !f.is_empty());
     if let (Some(family), Ok(tree)) = (family, context.tree()) {
-        let dirs = build_vars::all(&tree);
+        let dirs = frontend::all(&tree);
         let found = context.definitions(&tree, &[], &dirs).await?;
         let maker = found
             .iter()
@@ -127,11 +128,11 @@ fn made_up(context: &Context, name: &str, id: &str) -> Result<(Definition, Scrat
     let text = serde_json::json!({ "bundle": { "name": name.trim_start_matches(['.', '_', '-']),
         "img_base": id } })
     .to_string();
-    let path = dir.path().join("build-vars.yml");
+    let path = dir.path().join(build_vars::FILE);
     std::fs::write(&path, text)
         .map_err(|e| Failure::host(format!("cannot write {}: {e}", path.display())))?;
     let loaded =
-        build_vars::load_with(&here, dir.path(), &context.overrides()?).map_err(Failure::bundle)?;
+        frontend::load_with(&here, dir.path(), &context.overrides()?).map_err(Failure::bundle)?;
     // An operating system without a definition gets all checks.
-    Ok((Definition { label: format!("images/{name}"), kind: Kind::Os, ..loaded.bundle }, dir))
+    Ok((Definition { label: IMAGES.label(&name), kind: Kind::Os, ..loaded.bundle }, dir))
 }

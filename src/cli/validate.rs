@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out, syntax};
-use crate::frontend::build_vars;
+use crate::frontend::{self, build_vars};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 
@@ -66,7 +66,7 @@ struct Found {
 }
 
 fn find(tree: &Path, names: &[String]) -> Found {
-    let all = build_vars::all(tree);
+    let all = frontend::all(tree);
     if names.is_empty() {
         return Found {
             meant: all,
@@ -78,11 +78,11 @@ fn find(tree: &Path, names: &[String]) -> Found {
     }
     let (mut meant, mut unknown, mut passed) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
-        if names.len() > 1 && build_vars::is_beside(tree, name) {
+        if names.len() > 1 && frontend::is_beside(tree, name) {
             passed.push(name.clone());
             continue;
         }
-        match build_vars::find(tree, name) {
+        match frontend::find(tree, name) {
             Ok(dir) => meant.push(dir),
             Err(diagnostic) => unknown.push(diagnostic),
         }

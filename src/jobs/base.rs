@@ -1,8 +1,9 @@
 //! The base of a bundle: whether it has to be built first.
+use crate::model::category::OS;
 use super::factory::Setup;
 use super::outcome::RunError;
 use super::run::reading;
-use crate::frontend::build_vars;
+use crate::frontend::{self};
 use crate::model::definition::{Base, Definition};
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::kind::Kind;
@@ -14,7 +15,7 @@ pub(super) async fn missing_base(
     bundle: &Definition,
 ) -> Result<Option<(Definition, &'static str)>, RunError> {
     let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
-    let loaded = build_vars::load(&bundle.tree, &bundle.tree.join("os").join(name))
+    let loaded = frontend::load(&bundle.tree, &bundle.tree.join(OS.dir).join(name))
         .map_err(RunError::Bad)?;
     // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle.
     // Who names the base has all.

@@ -1,4 +1,12 @@
 //! Facts and plan of a run: reads only.
+
+
+
+
+
+
+
+use crate::plan::Request;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,7 +17,7 @@ use super::outcome::RunError;
 use super::request::RunOptions;
 use super::run::reading;
 use crate::engine::run_dir::names_of_live_runs;
-use crate::frontend::build_vars;
+use crate::frontend::{self, build_vars};
 use crate::lifecycle::base_name;
 use crate::model::definition::{Base, Definition, Source};
 use crate::model::diagnostic::Diagnostic;
@@ -102,9 +110,11 @@ pub(super) async fn make_plan(
         host: host.map_err(CloudError::from)?,
     };
     let plan =
-        plan::plan(bundle, &facts, at.run, now, purpose).map_err(|unfit| match unfit.refuses {
-            true => RunError::Refused(unfit.wrong),
-            false => RunError::Bad(unfit.wrong),
+        plan::plan(bundle, &facts, &Request { run: at.run, now, purpose }).map_err(|unfit| {
+            match unfit.refuses {
+                true => RunError::Refused(unfit.wrong),
+                false => RunError::Bad(unfit.wrong),
+            }
         })?;
     let plan = if setup.options.tests() { plan.testing() } else { plan };
     let mut unfit = setup.factory.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
@@ -135,7 +145,7 @@ pub(super) async fn host_facts(
 ) -> Result<ControllerFacts, Cancelled> {
     let ansible = probe::version("ansible-playbook", "--version", "ansible-core", cancel);
     let settings = bundle.tree.join(&bundle.label);
-    let linked = build_vars::linked(bundle);
+    let linked = frontend::linked(bundle);
     let dirs: Vec<&Path> = [bundle.dir.as_path(), &settings]
         .into_iter()
         .chain(linked.iter().map(PathBuf::as_path))
@@ -144,9 +154,10 @@ pub(super) async fn host_facts(
     // Files may be large; a signal does not wait for them. One that cannot be read is told of where
     // it is used.
     let definition = bundle.clone();
-    let inputs =
-        cancel.or(tokio::task::spawn_blocking(move || build_vars::inputs(&definition).ok()));
-    let (ansible, commit, inputs) = tokio::join!(ansible, commit, inputs);
-    let inputs = inputs.ok().and_then(Result::ok).flatten();
-    Ok(ControllerFacts { ansible: ansible?, commit, inputs })
+    let read = cancel.or(tokio::task::spawn_blocking(move || {
+        (frontend::inputs(&definition).ok(), build_vars::os_near(&definition))
+    }));
+    let (ansible, commit, read) = tokio::join!(ansible, commit, read);
+    let (inputs, near_definition) = read.ok().and_then(Result::ok).unwrap_or_default();
+    Ok(ControllerFacts { ansible: ansible?, commit, inputs, near_definition })
 }

@@ -10,7 +10,7 @@ use super::planning::host_facts;
 use super::*;
 use crate::engine::Goal;
 use crate::engine::run_dir::Home;
-use crate::frontend::build_vars;
+use crate::frontend::{self, build_vars};
 use crate::guest::{Connect, Remote, RemoteError, Target};
 use crate::model::definition::Definition;
 use crate::model::event::{Event, Sink, Stamped};
@@ -25,7 +25,7 @@ fn bundle_in(tree: &Path) -> Definition {
     let dir = tree.join("images/x");
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\n").unwrap();
-    build_vars::load(tree, &dir).unwrap().bundle
+    frontend::load(tree, &dir).unwrap().bundle
 }
 
 #[test]

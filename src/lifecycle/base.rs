@@ -1,5 +1,6 @@
 //! The name of a definition's base on a cloud.
-use crate::frontend::build_vars;
+use crate::model::category::OS;
+use crate::frontend::{self};
 use crate::model::definition::{Base, Definition};
 use crate::model::diagnostic::Diagnostic;
 
@@ -11,7 +12,7 @@ pub fn base_name(bundle: &Definition) -> Result<Option<String>, Vec<Diagnostic>>
         Some(Base::Image(name)) => Ok(Some(name.clone())),
         Some(Base::Os(_)) if bundle.base_family.is_some() => Ok(bundle.base_family.clone()),
         Some(Base::Os(name)) => {
-            let loaded = build_vars::load(&bundle.tree, &bundle.tree.join("os").join(name))?;
+            let loaded = frontend::load(&bundle.tree, &bundle.tree.join(OS.dir).join(name))?;
             Ok(Some(loaded.bundle.name))
         }
     }

@@ -4,8 +4,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::base::base_name;
+use crate::frontend;
 use crate::engine::run_dir;
-use crate::frontend::build_vars;
+
 use crate::model::definition::{Base, Definition};
 use crate::model::event::{Check, Event, Events, Stamped, Tally};
 use crate::model::facts::{BaseLookup, FactsQuery};
@@ -137,7 +138,7 @@ pub fn now_among(images: &[Image], bundle: &Definition) -> CurrentInputs {
     let family = matches!(bundle.base, Some(Base::Os(_)));
     let base = base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
     CurrentInputs {
-        inputs: build_vars::inputs(bundle).ok().map(|inputs| inputs.sha256),
+        inputs: frontend::inputs(bundle).ok().map(|inputs| inputs.sha256),
         base: base.and_then(|name| family::resolve(images, &name, family)).cloned(),
     }
 }
@@ -182,7 +183,7 @@ mod tests {
     fn bundle(tree: &Path, label: &str, vars: &str) -> Definition {
         std::fs::create_dir_all(tree.join(label)).unwrap();
         std::fs::write(tree.join(label).join("build-vars.yml"), vars).unwrap();
-        build_vars::load(tree, &tree.join(label)).unwrap().bundle
+        frontend::load(tree, &tree.join(label)).unwrap().bundle
     }
 
     #[tokio::test]

@@ -99,7 +99,7 @@ impl Tests {
     pub fn chosen(&self, kind: Kind) -> Vec<&'static str> {
         let on = |check: &&KnownCheck| {
             let named = |list: &[String]| list.iter().any(|id| id == check.id);
-            let by_default = check.by_default == ByDefault::All || kind == Kind::Os;
+            let by_default = check.by_default == ByDefault::All || kind.category().long_checks;
             let wanted = self
                 .only
                 .as_ref()

@@ -195,6 +195,8 @@ pub struct ControllerFacts {
     pub commit: Option<String>,
     /// The definition's files; `None`: they cannot be read.
     pub inputs: Option<Inputs>,
+    /// A definition of the tree that the base probably means, as `os/<name>` without `os/`.
+    pub near_definition: Option<String>,
 }
 
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 //! In the order of use: a module imports only from those above it.
 
 pub mod units;
+pub mod category;
 pub mod digest;
 pub mod format;
 pub mod source_uri;

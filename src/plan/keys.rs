@@ -9,11 +9,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Origin, StepKind, StepPlan};
+use super::{Origin, StepPlan};
 use crate::model::digest::Algorithm;
 use crate::model::inputs::{InputFile, Inputs};
 use crate::model::source::ChecksumSource;
 use crate::model::source_uri::SourceUri;
+use crate::model::step::{Reads, StepKind};
 use crate::system::digest::Hasher;
 
 /// State before the first step.
@@ -76,11 +77,10 @@ impl Begin<'_> {
 
 /// `None` if it reads something outside of the definition.
 fn read_by(action: &StepKind, inputs: Option<&Inputs>) -> Option<Value> {
-    match action {
-        StepKind::Shell { .. } | StepKind::Reboot => Some(Value::Null),
-        // Roles, variables, templates, plugins, lookups: a playbook can read any of them.
-        StepKind::Ansible { .. } => every(inputs),
-        StepKind::Script { path } | StepKind::Upload { src: path, .. } => under(path, inputs),
+    match action.reads() {
+        Reads::Nothing => Some(Value::Null),
+        Reads::Path(path) => under(path, inputs),
+        Reads::Everything => every(inputs),
     }
 }
 

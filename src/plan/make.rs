@@ -1,13 +1,13 @@
-//! `plan(Definition, Facts, run id, now) -> Plan`.
+//! `plan(Definition, Facts, Request) -> Plan`.
 use jiff::Timestamp;
 
 use super::keys;
-use super::machines::{self, Machines};
+use super::machines::{Machines, Sizing};
 use super::names;
 use super::origin::origin;
 use super::smoke::PACKAGE;
 use super::steps::steps;
-use super::{Facts, Origin, Plan, SmokePlan, StepKind, TimeoutPlan, peak, placement, publication};
+use super::{Facts, Origin, Plan, SmokePlan, StepPlan, TimeoutPlan, peak, placement, publication};
 use crate::model::definition::{Definition, TIDY_ASKED, TIDY_PARTS};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::field::Field;
@@ -51,90 +51,54 @@ impl Purpose {
 /// The check that the key of the build is refused.
 const BUILD_KEY: &str = "build-key-refused";
 
-pub fn plan(
-    bundle: &Definition,
-    facts: &Facts,
-    run: &str,
-    now: Timestamp,
-    purpose: Purpose,
-) -> Result<Plan, PlanError> {
-    let (mut bundles, mut refused) = (Findings::default(), Findings::default());
-    let wrong = &mut bundles.wrong;
-    for (what, hint) in &facts.cloud.missing_prerequisites {
-        refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
-    }
-    let named = names::image_name(bundle, now);
-    let image_name = match facts.cloud.name_taken_by.first() {
-        None => named,
-        Some(id) if bundle.target_name.is_some() && matches!(purpose, Purpose::Build { .. }) => {
-            wrong.push(taken(bundle, &named, id));
-            named
-        }
-        // Two builds within a minute: both are wanted. A visit or a test publishes nothing.
-        Some(_) => format!("{named}-{}", run.rsplit('-').next().unwrap_or(run)),
-    };
-    let origin = origin(bundle, &facts.cloud, wrong);
-    let mut steps = steps(bundle);
-    let plays = steps.iter().any(|s| matches!(s.action, StepKind::Ansible { .. }));
-    if let (true, Err((what, hint))) = (plays, &facts.host.ansible) {
-        refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
-    }
+/// A run that a plan is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The run's ID.
+    pub run: &'a str,
+    pub now: Timestamp,
+    pub purpose: Purpose,
+}
 
+/// Applies every default. The error holds everything that is wrong, sorted by place.
+pub fn plan(bundle: &Definition, facts: &Facts, request: &Request<'_>) -> Result<Plan, PlanError> {
+    let mut planner = Planner::new(bundle, facts, *request);
+    let image_name = planner.image_name();
+    let origin = origin(bundle, facts, &mut planner.own.wrong);
+    let mut steps = steps(bundle);
+    planner.prerequisites(&steps);
     let base = match &origin {
         Some(Origin::Base(image)) => Some(image.as_ref()),
         _ => None,
     };
     // A visitor looks at a machine also where nothing is provisioned, and publishes nothing.
-    let needs_builder = base.is_some() || !steps.is_empty() || purpose == Purpose::Visit;
-    let mut checks = bundle.tests.chosen(bundle.kind);
-    // Nobody logs in to build: there is no key that could open the image.
-    if !needs_builder || matches!(purpose, Purpose::Test { .. }) {
-        checks.retain(|id| *id != BUILD_KEY);
-    }
-    let volume_gib = bundle.tests.volume_gib.unwrap_or(1);
-    let mut machines = match &facts.cloud.site {
-        Some(site) => machines::in_a_project(bundle, site, run, base, &mut refused),
-        None => machines::on_this_machine(bundle, &facts.cloud, run, base, &mut refused.wrong),
-    };
-    machines.other = machines.other.filter(|_| checks.contains(&"snapshot"));
-    if let Some(site) = &facts.cloud.site {
-        placement::leave(bundle, site, purpose.smokes(), &mut refused);
-        let course = peak::Course {
-            purpose,
-            builder: needs_builder,
+    let needs_builder = base.is_some() || !steps.is_empty() || request.purpose == Purpose::Visit;
+    let checks = planner.checks(needs_builder);
+    let machines = planner.machines(base, needs_builder, &checks);
+    let builder = needs_builder.then(|| machines.builder.clone());
+    let (ssh_user, user) = users(bundle, base, &mut planner.own.wrong);
+    let publish = publication::publication(
+        bundle,
+        &publication::Origins {
             base,
-            disk_gib: checks.contains(&"volume").then_some(volume_gib),
-        };
-        peak::room(&site.room, &machines, &course, &mut refused);
-    }
-    let facts_of_site = facts.cloud.site.as_ref().zip(machines.site.as_ref());
-    let second_disk =
-        facts_of_site.map(|(site, plan)| placement::second_disk(volume_gib, site, plan));
-    let Machines { builder, first, second, other, site, grow_gib } = machines;
-    let builder = needs_builder.then_some(builder);
-
-    let (ssh_user, user) = users(bundle, base, wrong);
-    let disk_gib = builder.as_ref().and_then(|b| b.disk_gib);
-    let origins =
-        publication::Origins { base, disk_gib, name: &image_name, run, host: &facts.host };
-    let publish = publication::publication(bundle, &origins, &mut bundles);
+            disk_gib: builder.as_ref().and_then(|b| b.disk_gib),
+            name: &image_name,
+            run: request.run,
+            host: &facts.host,
+        },
+        &mut planner.own,
+    );
     if let Some(origin) = &origin {
         let inputs = facts.host.inputs.as_ref();
         let begin = keys::Begin { origin, ssh_user: &ssh_user, dir: &bundle.dir, inputs };
         keys::set(&mut steps, &begin);
     }
-    let refuses = !refused.wrong.is_empty();
-    let Findings { mut wrong, mut notes } = bundles;
-    wrong.append(&mut refused.wrong);
-    notes.append(&mut refused.notes);
-    notes.extend(facts.cloud.notes.iter().cloned());
-    let (Some(origin), true) = (origin, wrong.is_empty()) else {
-        wrong.sort_by(|a, b| a.place.cmp(&b.place));
-        return Err(PlanError { wrong, refuses });
-    };
+    let site = machines.site.clone();
+    let smoke = request.purpose.smokes().then(|| planner.smoke(machines, &checks, user));
+    let (origin, notes) = planner.finish(origin)?;
     Ok(Plan {
-        run: run.into(),
-        at: now,
+        run: request.run.into(),
+        at: request.now,
         bundle: bundle.label.clone(),
         bundle_dir: bundle.dir.clone(),
         family: bundle.name.clone(),
@@ -147,22 +111,7 @@ pub fn plan(
         ssh_user,
         steps,
         tidy: tidy_parts(bundle),
-        smoke: purpose.smokes().then(|| SmokePlan {
-            user,
-            other,
-            first,
-            second,
-            grow_gib,
-            checks: checks.into_iter().map(str::to_owned).collect(),
-            tests: bundle.tests.own(),
-            skip: bundle.tests.skip.clone(),
-            check_timeout: bundle.tests.timeout.map(|t| t.as_secs().max(1)),
-            dns_name: bundle.tests.dns_name.clone(),
-            package: bundle.tests.package.clone().unwrap_or_else(|| PACKAGE.into()),
-            volume_gib,
-            volume_type: second_disk.as_ref().and_then(|disk| disk.kind.clone()),
-            volume_zone: second_disk.and_then(|disk| disk.zone),
-        }),
+        smoke,
         publish,
         templates: bundle.templates.clone(),
         timeouts: TimeoutPlan::of(bundle),
@@ -172,6 +121,128 @@ pub fn plan(
         ansible: facts.host.ansible.clone().ok(),
         notes,
     })
+}
+
+/// A plan in the making.
+struct Planner<'a> {
+    bundle: &'a Definition,
+    facts: &'a Facts,
+    request: Request<'a>,
+    /// Findings on the definition.
+    own: Findings,
+    /// Findings on the cloud and on this machine.
+    refused: Findings,
+}
+
+impl<'a> Planner<'a> {
+    fn new(bundle: &'a Definition, facts: &'a Facts, request: Request<'a>) -> Self {
+        Self { bundle, facts, request, own: Findings::default(), refused: Findings::default() }
+    }
+
+    /// Reports what the cloud lacks, and what the steps need of this machine.
+    fn prerequisites(&mut self, steps: &[StepPlan]) {
+        let plays = steps.iter().any(|step| step.action.is_playbook());
+        let ansible = self.facts.host.ansible.as_ref().err().filter(|_| plays);
+        for (what, hint) in self.facts.cloud.missing_prerequisites.iter().chain(ansible) {
+            self.refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
+        }
+    }
+
+    fn image_name(&mut self) -> String {
+        let named = names::image_name(self.bundle, self.request.now);
+        let builds = matches!(self.request.purpose, Purpose::Build { .. });
+        match self.facts.cloud.name_taken_by.first() {
+            None => named,
+            Some(id) if self.bundle.target_name.is_some() && builds => {
+                self.own.wrong.push(taken(self.bundle, &named, id));
+                named
+            }
+            // Two builds within a minute: both are wanted. A visit or a test publishes nothing.
+            Some(_) => {
+                let run = self.request.run;
+                format!("{named}-{}", run.rsplit('-').next().unwrap_or(run))
+            }
+        }
+    }
+
+    /// The built-in checks that run.
+    fn checks(&self, needs_builder: bool) -> Vec<&'static str> {
+        let mut checks = self.bundle.tests.chosen(self.bundle.kind);
+        // Nobody logs in to build: there is no key that could open the image.
+        if !needs_builder || matches!(self.request.purpose, Purpose::Test { .. }) {
+            checks.retain(|id| *id != BUILD_KEY);
+        }
+        checks
+    }
+
+    fn machines(&mut self, base: Option<&Image>, builder: bool, checks: &[&str]) -> Machines {
+        let (bundle, purpose) = (self.bundle, self.request.purpose);
+        let sizing = Sizing { bundle, run: self.request.run, base };
+        let cloud = &self.facts.cloud;
+        let mut machines = match &cloud.site {
+            Some(site) => sizing.of_flavors(site, &mut self.refused),
+            None => sizing.of_any_size(cloud, &mut self.refused.wrong),
+        };
+        machines.other = machines.other.filter(|_| checks.contains(&"snapshot"));
+        if let Some(site) = &cloud.site {
+            let on = placement::Project { bundle, facts: site };
+            placement::leave(on, purpose.smokes(), &mut self.refused);
+            let course = peak::Course {
+                bundle,
+                purpose,
+                builder,
+                base,
+                disk_gib: checks.contains(&"volume").then(|| volume_gib(bundle)),
+            };
+            peak::room(&site.room, &machines, &course, &mut self.refused);
+        }
+        machines
+    }
+
+    /// `user`: the image's default user.
+    fn smoke(&self, machines: Machines, checks: &[&str], user: String) -> SmokePlan {
+        let tests = &self.bundle.tests;
+        let volume_gib = volume_gib(self.bundle);
+        let on = self.facts.cloud.site.as_ref().zip(machines.site.as_ref());
+        let volume = on.map(|(site, plan)| placement::second_disk(volume_gib, site, plan));
+        SmokePlan {
+            user,
+            other: machines.other,
+            first: machines.first,
+            second: machines.second,
+            grow_gib: machines.grow_gib,
+            checks: checks.iter().map(|id| (*id).to_owned()).collect(),
+            tests: tests.own(),
+            skip: tests.skip.clone(),
+            check_timeout: tests.timeout.map(|t| t.as_secs().max(1)),
+            dns_name: tests.dns_name.clone(),
+            package: tests.package.clone().unwrap_or_else(|| PACKAGE.into()),
+            volume_gib,
+            volume_type: volume.as_ref().and_then(|disk| disk.kind.clone()),
+            volume_zone: volume.and_then(|disk| disk.zone),
+        }
+    }
+
+    /// The notes, unless something is wrong.
+    fn finish(self, origin: Option<Origin>) -> Result<(Origin, Vec<String>), PlanError> {
+        let Self { own: Findings { mut wrong, mut notes }, mut refused, facts, .. } = self;
+        let refuses = !refused.wrong.is_empty();
+        wrong.append(&mut refused.wrong);
+        notes.append(&mut refused.notes);
+        notes.extend(facts.cloud.notes.iter().cloned());
+        match origin {
+            Some(origin) if wrong.is_empty() => Ok((origin, notes)),
+            _ => {
+                wrong.sort_by(|a, b| a.place.cmp(&b.place));
+                Err(PlanError { wrong, refuses })
+            }
+        }
+    }
+}
+
+/// Size of the volume that the check `volume` attaches.
+fn volume_gib(bundle: &Definition) -> u64 {
+    bundle.tests.volume_gib.unwrap_or(1)
 }
 
 /// The definition gives a name that another image has.

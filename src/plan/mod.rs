@@ -1,4 +1,4 @@
-//! `plan(Definition, Facts, run id, now) -> Plan`: pure. Defaults are applied here and nowhere else.
+//! `plan(Definition, Facts, Request) -> Plan`: pure. Defaults are applied here and nowhere else.
 //! `build` makes no choice that is not in the plan.
 use std::path::PathBuf;
 
@@ -10,7 +10,6 @@ use crate::model::facts::Facts;
 use crate::model::image::{self, Image, Provenance};
 use crate::model::placement::Placement;
 use crate::model::publication::Publication;
-use crate::model::step::StepKind;
 use crate::model::units::GIB;
 use crate::text::shell;
 
@@ -34,7 +33,7 @@ mod tests;
 
 pub use machines::MachinePlan;
 use make::Findings;
-pub use make::{Purpose, plan};
+pub use make::{Purpose, Request, plan};
 pub use names::{image_name, run_id};
 pub use origin::Origin;
 pub use smoke::SmokePlan;

@@ -1,6 +1,7 @@
 //! Where an image comes from: a base, a script of the bundle, or a disk image from elsewhere.
+use crate::model::category::OS;
 use crate::model::facts::BaseLookup;
-use crate::model::facts::CloudFacts;
+use crate::model::facts::Facts;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub enum Origin {
 
 pub(super) fn origin(
     bundle: &Definition,
-    facts: &CloudFacts,
+    facts: &Facts,
     wrong: &mut Vec<Diagnostic>,
 ) -> Option<Origin> {
     let at: Option<Location> = bundle.locations.of(Field::Base);
@@ -40,11 +41,11 @@ pub(super) fn origin(
         None => {}
     }
     let asked = match &bundle.base {
-        Some(Base::Os(name)) => format!("os/{name}"),
+        Some(Base::Os(name)) => OS.label(name),
         Some(Base::Image(name)) => name.clone(),
         None => return None,
     };
-    match &facts.base {
+    match &facts.cloud.base {
         BaseLookup::Found(image) => match &image.unusable {
             None => return Some(Origin::Base(image.clone())),
             Some(unusable) => {
@@ -56,7 +57,7 @@ pub(super) fn origin(
             }
         },
         BaseLookup::Missing { near } => {
-            let hint = instead_of(bundle, &asked, near);
+            let hint = instead_of(bundle, &asked, (near, facts.host.near_definition.as_deref()));
             wrong.push(
                 Diagnostic::error(at, format!("base image `{asked}` does not exist")).hint(hint),
             );
@@ -93,12 +94,11 @@ fn doubtful(at: Option<Location>, asked: &str, images: &[Image]) -> Diagnostic {
 }
 
 /// What may be meant by a base that does not exist.
-fn instead_of(bundle: &Definition, asked: &str, near: &[String]) -> String {
-    let own = if asked.starts_with("os/") {
-        None
-    } else {
-        crate::frontend::build_vars::os_near(bundle, asked)
-    };
+///
+/// `near`: similar images, and a similar definition of the tree.
+fn instead_of(bundle: &Definition, asked: &str, near: (&[String], Option<&str>)) -> String {
+    let (near, own) = near;
+
     let maker = bundle.base_maker.as_ref();
     if let Some(maker) = maker.filter(|maker| maker.family == *asked) {
         let build = shell::word(&maker.label);
@@ -107,7 +107,7 @@ fn instead_of(bundle: &Definition, asked: &str, near: &[String]) -> String {
                 {build}`",
             maker.label
         )
-    } else if let Some(maker) = maker.filter(|_| own.as_deref() != Some(asked)) {
+    } else if let Some(maker) = maker.filter(|_| own != Some(asked)) {
         format!(
             "{} of this tree makes the family `{}`: name that as the base",
             maker.label, maker.family

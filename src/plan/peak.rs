@@ -4,7 +4,9 @@
 //! most of it. A finished machine is deleted with its volume and address before the next one is
 //! created.
 use super::machines::{MachinePlan, Machines};
+use crate::model::definition::Definition;
 use crate::model::facts::QuotaHeadroom;
+use crate::model::field::Field;
 use crate::model::placement::Placement;
 use crate::model::placement::Security;
 
@@ -13,6 +15,7 @@ use crate::model::image::Image;
 
 /// The parts of a run that determine its peak.
 pub(super) struct Course<'a> {
+    pub bundle: &'a Definition,
     pub purpose: Purpose,
     /// The run builds an image from the source instead of publishing the source.
     pub builder: bool,
@@ -102,9 +105,10 @@ impl Machines {
 fn hint(what: &str, site: &Placement, course: &Course<'_>) -> String {
     let free = "delete what is not needed, or have the project's quota raised";
     match what {
-        "floating IPs" => "free some, or boot on a network that is reached directly and say \
-            `floating_network: none`"
-            .into(),
+        "floating IPs" => format!(
+            "free some, or boot on a network that is reached directly and say `{}: none`",
+            course.bundle.locations.key(Field::FloatingNetwork)
+        ),
         "volumes" | "GiB of volumes" if course.disk_gib.is_some() && site.volume.is_none() => {
             format!(
                 "{free}; the check `volume` attaches one, and `tests: {{skip: [volume]}}` \

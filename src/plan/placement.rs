@@ -29,14 +29,17 @@ use volume::volume;
 /// Nova is asked for no group.
 const NONE: &str = "none";
 
-pub(super) fn site(
-    bundle: &Definition,
-    facts: &ProjectFacts,
-    disk_gib: u64,
-    found: &mut Findings,
-) -> Placement {
-    let networks = networks(bundle, facts, &mut found.wrong);
-    let (floating_network, reached_on) = reach(bundle, facts, &networks, found);
+/// A definition, and the project that it is built in.
+#[derive(Clone, Copy)]
+pub(super) struct Project<'a> {
+    pub bundle: &'a Definition,
+    pub facts: &'a ProjectFacts,
+}
+
+pub(super) fn site(on: Project<'_>, disk_gib: u64, found: &mut Findings) -> Placement {
+    let Project { bundle, facts } = on;
+    let networks = networks(on, &mut found.wrong);
+    let (floating_network, reached_on) = reach(on, &networks, found);
     if let Some(zone) = bundle
         .availability_zone
         .as_ref()
@@ -50,11 +53,11 @@ pub(super) fn site(
         ));
     }
     Placement {
-        security: security(bundle, facts, &networks, found),
+        security: security(on, &networks, found),
         networks: networks.into_iter().map(Network::named).collect(),
         floating_network,
         zone: bundle.availability_zone.clone(),
-        volume: bundle.volume.as_ref().map(|asked| volume(bundle, asked, facts, disk_gib, found)),
+        volume: bundle.volume.as_ref().map(|asked| volume(on, asked, disk_gib, found)),
         reached_on,
     }
 }

@@ -1,5 +1,6 @@
 //! Choices on a cloud that offers some.
 use super::make::PlanError;
+use super::tests::request;
 use super::*;
 use crate::model::definition::Definition;
 use crate::model::facts::BaseLookup;
@@ -29,7 +30,7 @@ fn bundle(vars: &str) -> Definition {
     )
     .unwrap();
     std::fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
-    crate::frontend::build_vars::load(tree.path(), &dir).unwrap().bundle
+    crate::frontend::load(tree.path(), &dir).unwrap().bundle
 }
 
 pub(super) fn named(id: &str, name: &str) -> Named {
@@ -104,9 +105,18 @@ pub(super) fn try_plan_for(
             site: Some(site),
             notes: vec!["the cloud does not tell this".into()],
         },
-        host: ControllerFacts { ansible: Ok("2.14".into()), commit: None, inputs: None },
+        host: ControllerFacts {
+            ansible: Ok("2.14".into()),
+            commit: None,
+            inputs: None,
+            near_definition: None,
+        },
     };
-    plan(&bundle(vars), &facts, "r1", jiff::Timestamp::UNIX_EPOCH, purpose)
+    plan(
+        &bundle(vars),
+        &facts,
+        &Request { now: jiff::Timestamp::UNIX_EPOCH, ..request("r1", purpose) },
+    )
 }
 
 fn errors(vars: &str, site: ProjectFacts) -> Vec<String> {
@@ -452,11 +462,20 @@ fn a_base_that_boots_nothing_is_refused_with_the_way_out() {
             site: Some(project()),
             notes: Vec::new(),
         },
-        host: ControllerFacts { ansible: Ok("2.14".into()), commit: None, inputs: None },
+        host: ControllerFacts {
+            ansible: Ok("2.14".into()),
+            commit: None,
+            inputs: None,
+            near_definition: None,
+        },
     };
     let base = Image { unusable: Some(unusable), ..base() };
-    let unfit =
-        plan(&bundle(""), &facts(base), "r1", jiff::Timestamp::UNIX_EPOCH, BUILD).unwrap_err();
+    let unfit = plan(
+        &bundle(""),
+        &facts(base),
+        &Request { now: jiff::Timestamp::UNIX_EPOCH, ..request("r1", BUILD) },
+    )
+    .unwrap_err();
     let told = unfit.wrong[0].to_string();
     assert!(
         !unfit.refuses

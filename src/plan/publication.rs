@@ -42,93 +42,111 @@ pub(super) fn publication(
     from: &Origins<'_>,
     found: &mut Findings,
 ) -> Publication {
-    let Origins { base, disk_gib, name, run, host } = *from;
     let glance = &bundle.glance;
-    let (min_disk_gib, min_ram_mib) = claims(bundle, base, disk_gib);
-    let raised = [
-        ("min_disk", "GiB", glance.min_disk_gib, min_disk_gib),
-        ("min_ram", "MiB", glance.min_ram_mib, Some(min_ram_mib)),
-    ];
-    for (what, unit, asked, given) in raised {
-        if let (Some(asked), Some(given)) = (asked, given)
-            && asked < given
-        {
-            let why = if what == "min_disk" {
-                "that is the image's disk"
-            } else {
-                "its base needs as much"
-            };
-            found.notes.push(format!("{what} is raised from {asked} to {given} {unit}: {why}"));
-        }
-    }
+    let claimed = claims(bundle, from.base, from.disk_gib);
+    raised(bundle, claimed, found);
     members(bundle, found);
-    let mut properties = BTreeMap::new();
-    let mut set_by = BTreeMap::new();
-    let mut set = |key: &str, value: &str, by: SetBy| {
-        properties.insert(key.to_owned(), value.to_owned());
-        set_by.insert(key.to_owned(), by);
-    };
-    // Inherits what a machine needs to boot, but not the base's origin.
-    for (key, value) in base.iter().flat_map(|b| &b.properties) {
-        let of_os =
-            key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash");
-        if key.starts_with("hw_") || of_os || BOOTS_BY.contains(&key.as_str()) {
-            set(key, value, SetBy::Base);
-        }
-    }
-    let own = [
-        (&bundle.properties, SetBy::BundleProperties),
-        (&glance.properties, SetBy::FinalGlanceOptions),
-    ];
-    for (key, value, by) in
-        own.into_iter().flat_map(|(all, by)| all.iter().map(move |(k, v)| (k, v, by)))
-    {
-        set(key, value, by);
-    }
-    let state = image::State::Active.name();
-    for (key, value) in [
-        (image::FAMILY, bundle.name.as_str()),
-        (image::RUN, run),
-        (image::STATE, state),
-        (image::DEFINITION, &bundle.label),
-    ] {
-        set(key, value, SetBy::Factory);
-    }
-    // A cloud may keep no digest.
-    let base = base.map(|b| {
-        if b.checksum.is_empty() { b.id.clone() } else { format!("{}@sha512:{}", b.id, b.checksum) }
-    });
-    let known = [
-        (image::BASE, base),
-        (image::COMMIT, host.commit.clone()),
-        (image::INPUTS, host.inputs.as_ref().map(|inputs| inputs.sha256.clone())),
-    ];
-    for (key, value) in &known {
-        if let Some(value) = value {
-            set(key, value, SetBy::Factory);
-        }
-    }
-    // Absent rather than another's: these may have come in with the bundle's own properties.
-    let absent = known.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| *key);
-    for key in absent.chain(SET_AT_THE_END).chain([image::HIDDEN_AT]) {
-        properties.remove(key);
-        set_by.remove(key);
-    }
+    let Properties { values, set_by } = properties(bundle, from);
     let mut tags = bundle.tags.clone();
     tags.extend(glance.tags.iter().filter(|t| !bundle.tags.contains(t)).cloned());
     Publication {
-        name: name.into(),
+        name: from.name.into(),
         family: bundle.name.clone(),
-        properties,
+        properties: values,
         set_by,
         tags,
-        min_disk_gib,
-        min_ram_mib,
+        min_disk_gib: claimed.0,
+        min_ram_mib: claimed.1,
         visibility: bundle.published_as(),
         members: bundle.members.clone(),
         protected: glance.protected.unwrap_or(false),
         hidden: glance.hidden.unwrap_or(false),
     }
+}
+
+/// Notes the minimums that are larger than the definition asks for.
+fn raised(bundle: &Definition, claimed: (Option<u64>, u64), found: &mut Findings) {
+    let glance = &bundle.glance;
+    let minimums = [
+        ("min_disk", "GiB", glance.min_disk_gib, claimed.0, "that is the image's disk"),
+        ("min_ram", "MiB", glance.min_ram_mib, Some(claimed.1), "its base needs as much"),
+    ];
+    for (what, unit, asked, given, why) in minimums {
+        if let (Some(asked), Some(given)) = (asked, given)
+            && asked < given
+        {
+            found.notes.push(format!("{what} is raised from {asked} to {given} {unit}: {why}"));
+        }
+    }
+}
+
+/// Properties of an image, and who set each.
+#[derive(Default)]
+struct Properties {
+    values: BTreeMap<String, String>,
+    set_by: BTreeMap<String, SetBy>,
+}
+
+impl Properties {
+    fn set(&mut self, key: &str, value: &str, by: SetBy) {
+        self.values.insert(key.to_owned(), value.to_owned());
+        self.set_by.insert(key.to_owned(), by);
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.values.remove(key);
+        self.set_by.remove(key);
+    }
+}
+
+/// Later ones win: those of the base that boot it, the definition's, the factory's.
+fn properties(bundle: &Definition, from: &Origins<'_>) -> Properties {
+    let mut all = Properties::default();
+    for (key, value) in from.base.iter().flat_map(|b| &b.properties).filter(|(k, _)| boots(k)) {
+        all.set(key, value, SetBy::Base);
+    }
+    for (key, value) in &bundle.properties {
+        all.set(key, value, SetBy::BundleProperties);
+    }
+    for (key, value) in &bundle.glance.properties {
+        all.set(key, value, SetBy::FinalGlanceOptions);
+    }
+    for (key, value) in [
+        (image::FAMILY, bundle.name.as_str()),
+        (image::RUN, from.run),
+        (image::STATE, image::State::Active.name()),
+        (image::DEFINITION, &bundle.label),
+    ] {
+        all.set(key, value, SetBy::Factory);
+    }
+    // A cloud may keep no digest.
+    let base = from.base.map(|b| {
+        if b.checksum.is_empty() { b.id.clone() } else { format!("{}@sha512:{}", b.id, b.checksum) }
+    });
+    let known = [
+        (image::BASE, base),
+        (image::COMMIT, from.host.commit.clone()),
+        (image::INPUTS, from.host.inputs.as_ref().map(|inputs| inputs.sha256.clone())),
+    ];
+    for (key, value) in known {
+        match value {
+            Some(value) => all.set(key, &value, SetBy::Factory),
+            // Absent rather than another's: it may be one of the definition's own properties.
+            None => all.remove(key),
+        }
+    }
+    for key in SET_AT_THE_END.into_iter().chain([image::HIDDEN_AT]) {
+        all.remove(key);
+    }
+    all
+}
+
+/// Whether an image inherits this property of its base: a machine needs it to boot. The base's
+/// origin is not inherited.
+fn boots(key: &str) -> bool {
+    let of_os =
+        key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash");
+    key.starts_with("hw_") || of_os || BOOTS_BY.contains(&key)
 }
 
 /// Members make an image shared, but Glance validates none of them.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::timeouts::{STEP, UPLOAD, secs};
 use crate::model::definition::Definition;
-use crate::model::step::StepKind;
+use crate::model::step::{Step, StepKind};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepPlan {
@@ -26,47 +26,15 @@ pub(super) fn steps(bundle: &Definition) -> Vec<StepPlan> {
     if bundle.steps.is_empty() && bundle.has_bootstrap {
         return vec![bootstrap(bundle, default)];
     }
-    // The bundle's own values; what a step says of itself wins.
-    let with_vars = |extra: &serde_json::Map<String, serde_json::Value>| {
-        bundle.vars.clone().into_iter().chain(extra.clone()).collect()
-    };
-    let plan = |step: &crate::model::step::Step| {
-        let (name, action) = match &step.action {
-            StepKind::Ansible { playbook, extra_vars, tags, local } => (
-                playbook.display().to_string(),
-                StepKind::Ansible {
-                    playbook: playbook.clone(),
-                    extra_vars: with_vars(extra_vars),
-                    tags: tags.clone(),
-                    local: *local,
-                },
-            ),
-            StepKind::Shell { text } => (first_words(text), StepKind::Shell { text: text.clone() }),
-            StepKind::Script { path } => {
-                (path.display().to_string(), StepKind::Script { path: path.clone() })
-            }
-            StepKind::Upload { src, dest } => (
-                format!("upload {} to {dest}", src.display()),
-                StepKind::Upload { src: src.clone(), dest: dest.clone() },
-            ),
-            StepKind::Reboot => ("reboot".into(), StepKind::Reboot),
-        };
-        StepPlan {
-            name: step.name.clone().unwrap_or(name),
-            action,
-            timeout: secs(
-                step.timeout,
-                if matches!(step.action, StepKind::Upload { .. }) {
-                    secs(bundle.timeouts.upload, UPLOAD)
-                } else {
-                    default
-                },
-            ),
-            retries: step.retries,
-            env: step.env.clone(),
-            sudo: step.sudo,
-            key: None,
-        }
+    let upload = secs(bundle.timeouts.upload, UPLOAD);
+    let plan = |step: &Step| StepPlan {
+        name: step.name.clone().unwrap_or_else(|| step.action.title()),
+        action: step.action.clone().with_vars(&bundle.vars),
+        timeout: secs(step.timeout, if step.action.form().sends { upload } else { default }),
+        retries: step.retries,
+        env: step.env.clone(),
+        sudo: step.sudo,
+        key: None,
     };
     bundle.steps.iter().map(plan).collect()
 }
@@ -87,15 +55,4 @@ fn bootstrap(bundle: &Definition, timeout: u64) -> StepPlan {
         sudo: false,
         key: None,
     }
-}
-
-/// A shell step without a name is called after its first line.
-fn first_words(text: &str) -> String {
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|l| !l.is_empty() && !l.starts_with('#'))
-        .unwrap_or("shell");
-    let short: String = line.chars().take(50).collect();
-    if short.len() < line.len() { format!("{short}…") } else { short }
 }

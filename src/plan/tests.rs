@@ -4,6 +4,7 @@ use crate::model::facts::BaseLookup;
 use crate::model::facts::CloudFacts;
 use crate::model::facts::ControllerFacts;
 use crate::model::publication::SetBy;
+use crate::model::step::StepKind;
 
 use crate::model::definition::Definition;
 use crate::model::definition::TIDY_PARTS;
@@ -47,6 +48,7 @@ pub(super) fn facts() -> Facts {
             ansible: Ok("ansible-playbook 2.14".into()),
             commit: Some("c0ffee".into()),
             inputs: Some(crate::model::inputs::Inputs { sha256: "d1d1".into(), files: Vec::new() }),
+            near_definition: None,
         },
     }
 }
@@ -63,8 +65,12 @@ fn load(
     std::fs::create_dir_all(dir.join("ansible")).unwrap();
     std::fs::write(dir.join("build-vars.yml"), vars).unwrap();
     std::fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
-    let loaded = crate::frontend::build_vars::load(tree.path(), &dir).map(|loaded| loaded.bundle);
+    let loaded = crate::frontend::load(tree.path(), &dir).map(|loaded| loaded.bundle);
     (tree, loaded)
+}
+
+pub(super) fn request(run: &str, purpose: Purpose) -> Request<'_> {
+    Request { run, now: at(), purpose }
 }
 
 pub(super) fn at() -> Timestamp {
@@ -74,7 +80,7 @@ pub(super) fn at() -> Timestamp {
 fn errors(vars: &str, change: impl FnOnce(&mut Facts)) -> Vec<String> {
     let mut facts = facts();
     change(&mut facts);
-    plan(&bundle(vars), &facts, "20261120-233145-abcdef", at(), BUILD)
+    plan(&bundle(vars), &facts, &request("20261120-233145-abcdef", BUILD))
         .unwrap_err()
         .wrong
         .iter()
@@ -86,7 +92,7 @@ const LEAST: &str = "bundle:\n  name: x\n  img_base: debian-12\n";
 
 #[test]
 fn the_least_bundle_gets_every_default() {
-    let plan = plan(&bundle(LEAST), &facts(), "20261120-233145-abcdef", at(), BUILD).unwrap();
+    let plan = plan(&bundle(LEAST), &facts(), &request("20261120-233145-abcdef", BUILD)).unwrap();
     assert_eq!(plan.image_name, "x-2026-11-202331");
     assert_eq!(plan.ssh_user, "debian");
     assert_eq!(
@@ -121,10 +127,10 @@ fn the_least_bundle_gets_every_default() {
 #[test]
 fn a_deprecated_base_draws_a_warning() {
     let mut facts = facts();
-    assert_eq!(plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings(), [""; 0]);
+    assert_eq!(plan(&bundle(LEAST), &facts, &request("r", BUILD)).unwrap().warnings(), [""; 0]);
     facts.cloud.base =
         BaseLookup::Found(Box::new(Image { state: image::State::Deprecated, ..image() }));
-    let told = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings();
+    let told = plan(&bundle(LEAST), &facts, &request("r", BUILD)).unwrap().warnings();
     assert!(told[0].contains("debian-12 (b1) is deprecated"), "{told:?}");
 }
 
@@ -142,10 +148,11 @@ fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
     )
     .unwrap();
-    let bundle = crate::frontend::build_vars::load(tree.path(), &dir).unwrap().bundle;
+    let bundle = crate::frontend::load(tree.path(), &dir).unwrap().bundle;
     let mut facts = facts();
     facts.cloud.base = BaseLookup::None;
-    let builder = |purpose| plan(&bundle, &facts, "r", at(), purpose).unwrap().builder.is_some();
+    let builder =
+        |purpose| plan(&bundle, &facts, &request("r", purpose)).unwrap().builder.is_some();
     assert!(builder(Purpose::Visit) && !builder(BUILD));
 }
 
@@ -154,9 +161,9 @@ fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
 #[test]
 fn a_base_that_is_not_built_yet_draws_no_warning() {
     let mut facts = facts();
-    let expected = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().expected();
+    let expected = plan(&bundle(LEAST), &facts, &request("r", BUILD)).unwrap().expected();
     facts.cloud.base = BaseLookup::Found(Box::new(expected));
-    let plan = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap();
+    let plan = plan(&bundle(LEAST), &facts, &request("r", BUILD)).unwrap();
     assert_eq!((plan.warnings(), plan.notes), (Vec::new(), Vec::new()));
 }
 
@@ -170,7 +177,7 @@ fn a_base_without_a_proof_draws_a_warning() {
     let told = |base: &Image| {
         let mut facts = facts();
         facts.cloud.base = BaseLookup::Found(Box::new(base.clone()));
-        plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings().join("\n")
+        plan(&bundle(LEAST), &facts, &request("r", BUILD)).unwrap().warnings().join("\n")
     };
     assert_eq!(told(&proven), "");
     assert!(told(&legacy).contains("image adopt b1"), "{}", told(&legacy));
@@ -187,7 +194,7 @@ fn what_may_be_meant_and_is_not_ours_is_listed_with_its_ids() {
     let mut copy = Image::of_test("b2", "notes", "debian-12");
     copy.properties.insert(image::IMAGE_ID.into(), "b1".into());
     facts.cloud.base = BaseLookup::Doubtful(vec![copy]);
-    let wrong = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap_err();
+    let wrong = plan(&bundle(LEAST), &facts, &request("r", BUILD)).unwrap_err();
     let told = format!("{wrong:?}");
     assert!(
         told.contains("b2 (notes): its properties are those of image b1")
@@ -211,7 +218,7 @@ fn a_bundle_wins_over_its_base() {
         "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: \
             1}}\nssh_user: admin\ntidy: {{logs: false, schedules: true}}\n"
     );
-    let plan = plan(&bundle(&vars), &facts(), "r-1", at(), BUILD).unwrap();
+    let plan = plan(&bundle(&vars), &facts(), &request("r-1", BUILD)).unwrap();
     assert_eq!(
         (plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()),
         ("none", "admin")
@@ -228,7 +235,7 @@ fn every_property_says_where_it_comes_from() {
         "{LEAST}  properties: {{hw_rng_model: none, a: b}}\nfinal_glance_options: \"--property \
             c=d\"\n"
     );
-    let publish = plan(&bundle(&vars), &facts(), "r", at(), BUILD).unwrap().publish;
+    let publish = plan(&bundle(&vars), &facts(), &request("r", BUILD)).unwrap().publish;
     assert!(publish.set_by.keys().eq(publish.properties.keys()), "{publish:?}");
     let by = |key: &str| publish.set_by[key];
     assert_eq!((by("architecture"), by("hw_rng_model")), (SetBy::Base, SetBy::BundleProperties));
@@ -242,7 +249,7 @@ fn a_base_without_a_digest_is_named_by_its_id() {
     let mut facts = facts();
     let BaseLookup::Found(base) = &mut facts.cloud.base else { panic!() };
     base.checksum.clear();
-    let properties = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().publish.properties;
+    let properties = plan(&bundle(LEAST), &facts, &request("r", BUILD)).unwrap().publish.properties;
     assert_eq!(properties["factory_base"], "b1");
     let made = Image { properties, ..image() };
     assert_eq!(made.base(), Some(("b1", "")));
@@ -254,7 +261,7 @@ fn playbooks_are_given_the_vars_of_the_bundle() {
         "{LEAST}vars: {{a: 1, b: 2}}\nsteps:\n  - ansible: ansible/bootstrap.yml\n    extra_vars: \
             {{b: 3}}\n"
     );
-    let plan = plan(&bundle(&vars), &facts(), "r", at(), BUILD).unwrap();
+    let plan = plan(&bundle(&vars), &facts(), &request("r", BUILD)).unwrap();
     let StepKind::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
     assert_eq!(serde_json::to_value(extra_vars).unwrap(), serde_json::json!({"a": 1, "b": 3}));
 }
@@ -270,7 +277,7 @@ fn a_base_that_was_never_built_is_told_with_who_makes_it() {
         });
         let mut facts = facts();
         facts.cloud.base = BaseLookup::Missing { near: Vec::new() };
-        let wrong = plan(&bundle, &facts, "r", at(), BUILD).unwrap_err().wrong;
+        let wrong = plan(&bundle, &facts, &request("r", BUILD)).unwrap_err().wrong;
         wrong
             .into_iter()
             .find(|d| d.message.contains("does not exist"))
@@ -314,7 +321,7 @@ fn all_that_is_missing_is_told_at_once() {
 fn an_ambiguous_base_lists_the_candidates() {
     let mut facts = facts();
     facts.cloud.base = BaseLookup::Ambiguous(vec![image(), Image { id: "b2".into(), ..image() }]);
-    let told = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap_err().wrong;
+    let told = plan(&bundle(LEAST), &facts, &request("r", BUILD)).unwrap_err().wrong;
     let hint = told[0].hint.clone().unwrap();
     assert!(hint.contains("b1") && hint.contains("b2"), "{hint}");
     assert_eq!(told[0].place.as_ref().unwrap().line, 3);
@@ -335,7 +342,7 @@ fn a_name_that_is_taken_is_an_error_only_where_it_was_chosen() {
     let mut facts = facts();
     taken(&mut facts);
     assert_eq!(
-        plan(&bundle(LEAST), &facts, "20261120-233145-abcdef", at(), BUILD).unwrap().image_name,
+        plan(&bundle(LEAST), &facts, &request("20261120-233145-abcdef", BUILD)).unwrap().image_name,
         "x-2026-11-202331-abcdef"
     );
 }

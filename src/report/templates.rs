@@ -282,7 +282,7 @@ impl Template<'_> {
     fn spot(&self, error: &Error, source: &Source) -> Location {
         let Some((name, offset)) = &error.spot else { return self.location(0, 0) };
         if let Some(key) = name.strip_prefix(jinja::EXPANDED) {
-            let file = self.job.shown(Path::new("build-vars.yml"));
+            let file = self.job.shown(Path::new(build_vars::FILE));
             return self.job.locations.of_key(key).cloned().unwrap_or(Location {
                 file,
                 line: 0,

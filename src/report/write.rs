@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::manifest::Manifest;
 use super::record::Record;
 use super::{Rendered, junit, page, properties};
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::event::Stamped;
@@ -81,7 +81,7 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
         );
     }
     put.results(dir, &record);
-    let inputs = build_vars::inputs(built.bundle).unwrap_or_else(|(path, source)| {
+    let inputs = frontend::inputs(built.bundle).unwrap_or_else(|(path, source)| {
         put.errors.push(OutputError::Io { doing: "cannot read", path, source });
         Inputs::default()
     });
@@ -145,7 +145,7 @@ pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, 
     put.text(dir.join("report.html"), page::html(&record).as_bytes());
     if let Some(bundle) = failed.definition {
         // What cannot be read of it may be why there was no plan.
-        let inputs = build_vars::inputs(bundle).unwrap_or_default();
+        let inputs = frontend::inputs(bundle).unwrap_or_default();
         put.text(dir.join("manifest.json"), Manifest::new(&record, &inputs, &[]).json().as_bytes());
     }
     put.log(root, failed.log);

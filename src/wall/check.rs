@@ -9,7 +9,7 @@ use super::ansible::ANSIBLE;
 use super::installation::python_homes;
 use super::mounts::Mounts;
 use super::{Availability, Wall, WallError, Walled, find, furnished};
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::model::definition::{Definition, Need, NeedKind};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::{Cmd, Limits, env};
@@ -141,7 +141,7 @@ impl Wall {
         let roles = roles
             .into_iter()
             .chain(["/usr/share/ansible/roles".into(), "/etc/ansible/roles".into()]);
-        build_vars::stamp_of(
+        frontend::stamp_of(
             collections.chain(roles).chain(self.settings().ansible.roles.iter().cloned()),
         )
     }

@@ -1,6 +1,7 @@
 //! The directories of a definition: its own, `bundle.path`, and the targets of its links inside the
 //! factory tree, with every link on the way. Wider directories are refused: one that contains the
 //! tree, or the user's home.
+use crate::model::category::CATEGORIES;
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
@@ -143,7 +144,7 @@ fn too_wide(dir: &Path, tree: &Path, home: Option<&Path>) -> Option<&'static str
     match home {
         _ if dir == Path::new("/") => Some("this whole machine"),
         Some(home) if holds(home) => Some("the home of the factory's user"),
-        _ if holds(tree) && ["images", "os"].iter().any(|half| tree.join(half).is_dir()) => {
+        _ if holds(tree) && CATEGORIES.iter().any(|half| tree.join(half.dir).is_dir()) => {
             Some("the whole factory tree")
         }
         _ => None,

@@ -1,4 +1,5 @@
 //! Files that are visible to a step behind the wall: its definition and certificates.
+use crate::model::category::CATEGORIES;
 use std::path::{Path, PathBuf};
 
 use super::mounts::Mounts;
@@ -16,7 +17,7 @@ impl Wall {
     ) -> Result<(), WallError> {
         let found = definition::places(of.asks, of.dir, self.config.home.as_deref());
         let mut shown = found.map_err(|finding| WallError::Refused(finding.message))?;
-        let targets = ["images/target", "os/target"].map(|dir| of.asks.tree.join(dir));
+        let targets = CATEGORIES.map(|half| of.asks.tree.join(half.dir).join("target"));
         let hidden: Vec<PathBuf> = self
             .config
             .hidden

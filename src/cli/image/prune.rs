@@ -97,7 +97,7 @@ async fn policies(
             return Err(Failure::usage(
                 "no definition of this tree says how many images to `keep`",
             )
-            .hint("write `keep: 3` into build-vars.yml, or give --keep 3"));
+            .hint(format!("write `keep: 3` into {}, or give --keep 3", build_vars::FILE)));
         }
         return Ok(chosen);
     }
@@ -109,7 +109,7 @@ async fn policies(
         }
         let keep = keep(family).ok_or_else(|| {
             Failure::usage(format!("how many images of {family} are to be kept is not known"))
-                .hint("write `keep: 3` into its build-vars.yml, or give --keep 3")
+                .hint(format!("write `keep: 3` into its {}, or give --keep 3", build_vars::FILE))
         })?;
         if !chosen.iter().any(|(f, _)| f == family) {
             chosen.push((family.clone(), policy(keep)));

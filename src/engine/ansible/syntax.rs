@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::refused;
-use crate::frontend::build_vars;
+use crate::frontend::{self, build_vars};
 use crate::log::sentences;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, Location};
@@ -66,7 +66,7 @@ pub struct Job<'b> {
     extra_vars: Map<String, Value>,
     /// Cache key over all inputs.
     key: String,
-    /// [`build_vars::stamp`] taken before reading.
+    /// [`frontend::stamp`] taken before reading.
     stamp: String,
 }
 
@@ -96,8 +96,8 @@ pub enum Verdict {
 impl Checks<'_> {
     /// The playbooks of a bundle, each once. Unreadable ones have been reported already.
     pub fn jobs<'b>(&self, bundle: &'b Definition) -> Vec<Job<'b>> {
-        let stamp = build_vars::stamp(bundle);
-        let Ok(inputs) = build_vars::inputs(bundle) else { return Vec::new() };
+        let stamp = frontend::stamp(bundle);
+        let Ok(inputs) = frontend::inputs(bundle) else { return Vec::new() };
         let job =
             |playbook: PathBuf, env: BTreeMap<String, String>, extra_vars: Map<String, Value>| {
                 let said = serde_json::json!([
@@ -211,7 +211,7 @@ impl Checks<'_> {
         if sound.peek().is_none() || self.wall.at_hand() != self.at_hand {
             return;
         }
-        for job in sound.filter(|job| build_vars::stamp(job.bundle) == job.stamp) {
+        for job in sound.filter(|job| frontend::stamp(job.bundle) == job.stamp) {
             let _ = fs::write(dir.join(&job.key), "");
         }
     }

@@ -4,6 +4,7 @@
 //! events, log, and copies of the rest.
 //!
 //! Both exist before the run's ID is shown; `plan.json` is added with the plan.
+
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;

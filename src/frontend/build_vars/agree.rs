@@ -2,6 +2,7 @@
 use super::{Definition, Step, StepKind, Tests};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::field::Locations;
+use crate::model::step::Form;
 
 /// Settings of checks, and the check that uses each.
 const OF_CHECKS: [(&str, &str); 3] =
@@ -290,20 +291,11 @@ impl Found<'_> {
     }
 
     fn step(&mut self, step: &Step, at: &str) {
-        let (what, sudo, env) = match step.action {
-            StepKind::Ansible { .. } => ("a playbook", Some("playbooks say `become: true`"), None),
-            StepKind::Upload { .. } => ("an upload", None, Some("an upload runs no program")),
-            StepKind::Reboot => (
-                "a restart",
-                Some("the factory restarts the machine as root anyway"),
-                Some("a restart runs no program of yours"),
-            ),
-            StepKind::Shell { .. } | StepKind::Script { .. } => return,
-        };
-        if let Some(hint) = sudo.filter(|_| step.sudo) {
+        let Form { what, no_sudo, no_env, .. } = *step.action.form();
+        if let Some(hint) = no_sudo.filter(|_| step.sudo) {
             self.warn(&format!("{at}.sudo"), format!("`sudo` does nothing for {what}"), hint);
         }
-        if let Some(hint) = env.filter(|_| !step.env.is_empty()) {
+        if let Some(hint) = no_env.filter(|_| !step.env.is_empty()) {
             self.warn(&format!("{at}.env"), format!("`env` does nothing for {what}"), hint);
         }
     }

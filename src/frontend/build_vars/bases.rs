@@ -1,5 +1,7 @@
 //! Checks the bases of bundles: missing ones, and cycles.
-use super::{Base, Definition, keys, tree};
+use super::{Base, Definition, keys};
+use crate::frontend;
+use crate::model::category::{IMAGES, OS};
 use crate::model::definition::Maker;
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::field::Field;
@@ -37,7 +39,7 @@ pub fn check_bases<'b>(bundles: &[&'b Definition]) -> Vec<OnBundle<'b>> {
 
 fn missing(bundle: &Definition) -> Option<Diagnostic> {
     let Some(Base::Os(name)) = &bundle.base else { return None };
-    if tree::base_of(&bundle.tree, bundle).is_some() {
+    if frontend::base_of(&bundle.tree, bundle).is_some() {
         return None;
     }
     let there = of_os(bundle);
@@ -51,15 +53,16 @@ fn missing(bundle: &Definition) -> Option<Diagnostic> {
 }
 
 fn of_os(bundle: &Definition) -> Vec<String> {
-    let all = tree::all(&bundle.tree);
+    let all = frontend::all(&bundle.tree);
     all.iter()
-        .filter_map(|dir| dir.strip_prefix(bundle.tree.join("os")).ok())
+        .filter_map(|dir| dir.strip_prefix(bundle.tree.join(OS.dir)).ok())
         .map(|dir| dir.display().to_string())
         .collect()
 }
 
-/// The definition `os/<name>` that `image`, written without `os/`, probably means.
-pub fn os_near(bundle: &Definition, image: &str) -> Option<String> {
+/// The definition `os/<name>` that a base, written without `os/`, probably means.
+pub fn os_near(bundle: &Definition) -> Option<String> {
+    let Some(Base::Image(image)) = &bundle.base else { return None };
     let there = of_os(bundle);
     there
         .iter()
@@ -72,7 +75,7 @@ pub fn os_near(bundle: &Definition, image: &str) -> Option<String> {
 /// bundle's. A bundle with the name of its own base uses an image of the cloud.
 pub fn base_among(bundles: &[&Definition], bundle: &Definition) -> Option<usize> {
     match bundle.base.as_ref()? {
-        Base::Os(name) => bundles.iter().position(|other| other.label == format!("os/{name}")),
+        Base::Os(name) => bundles.iter().position(|other| OS.name(&other.label) == Some(name)),
         Base::Image(name) if *name == bundle.name => None,
         Base::Image(name) => bundles.iter().position(|other| other.name == *name),
     }
@@ -83,7 +86,7 @@ pub fn base_among(bundles: &[&Definition], bundle: &Definition) -> Option<usize>
 pub fn maker(bundles: &[&Definition], bundle: &Definition) -> Option<Maker> {
     let Some(Base::Image(asked)) = &bundle.base else { return None };
     let asked = asked.strip_prefix("./").unwrap_or(asked).trim_end_matches('/');
-    let is_of = |label: &str| label == asked || label.strip_prefix("images/") == Some(asked);
+    let is_of = |label: &str| label == asked || IMAGES.name(label) == Some(asked);
     let by_family = base_among(bundles, bundle).map(|at| bundles[at]);
     let by_place =
         || bundles.iter().copied().find(|other| is_of(&other.label) && other.label != bundle.label);

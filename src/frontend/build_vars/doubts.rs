@@ -119,7 +119,7 @@ impl Doubts {
         self.all_names |= top == Some("vars") && !one.is_map;
         self.home |= of_bundle == Some("path") && one.is_scalar;
         self.work |= one.may_be("source", &[keys::SOURCE], one.is_map);
-        if one.may_be("steps", &[keys::STEP, keys::ANSIBLE], !one.is_scalar) {
+        if one.may_be("steps", &[&keys::STEP, keys::ANSIBLE], !one.is_scalar) {
             self.of_steps(has_steps);
         }
         self.of_inside(&one.inside, has_steps);

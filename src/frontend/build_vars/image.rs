@@ -1,4 +1,5 @@
 //! Keys for the image and the machine that builds it: all keys except `steps` and `source`.
+use crate::model::category::OS;
 use std::collections::BTreeMap;
 
 use super::decode::{Field, Fields, GLANCE_WIDTH, Reader};
@@ -164,7 +165,7 @@ fn image_prefix(reader: &mut Reader, field: &Field) -> Option<String> {
 
 fn base(reader: &mut Reader, field: &Field) -> Option<Base> {
     let text = reader.word(field)?;
-    let Some(name) = text.strip_prefix("os/") else { return Some(Base::Image(text)) };
+    let Some(name) = OS.name(&text) else { return Some(Base::Image(text)) };
     let name = name.trim_end_matches('/');
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         reader.error(field.node.spot, format!("`{text}` names no directory of os/"), "os/<name>");

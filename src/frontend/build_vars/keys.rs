@@ -1,7 +1,10 @@
 //! The keys of build-vars.yml: which map allows which keys, and which values are typed. Messages
 //! list them in this order.
 
+use std::sync::LazyLock;
+
 use crate::model::field::Field;
+use crate::model::step::{FORMS, Form};
 
 /// Keys of the fields that other layers name.
 pub(super) const FIELDS: &[(Field, &str)] = &[
@@ -59,29 +62,27 @@ pub(super) const SOURCE: &[&str] =
     &["url", "sha256", "sha512", "checksum_url", "format", "script", "wall"];
 /// Checksum keys of `source`; exactly one is used.
 pub(super) const CHECKSUMS: &[&str] = &["sha256", "sha512", "checksum_url"];
-pub(super) const ACTIONS: &[&str] = &["ansible", "shell", "script", "upload", "reboot"];
-pub(super) const STEP: &[&str] = &[
-    "ansible",
-    "shell",
-    "script",
-    "upload",
-    "reboot",
-    "name",
-    "timeout",
-    "retries",
-    "env",
-    "sudo",
-    "extra_vars",
-    "tags",
-];
+/// Keys of a step beside its action.
+const STEP_OPTIONS: &[&str] = &["name", "timeout", "retries", "env", "sudo", "extra_vars", "tags"];
+/// Keys of a step.
+pub(super) static STEP: LazyLock<Vec<&str>> =
+    LazyLock::new(|| actions().chain(STEP_OPTIONS.iter().copied()).collect());
 /// Keys of a step's `ansible`, if it is a map.
 pub(super) const ANSIBLE: &[&str] = &["playbook", "local"];
-pub(super) const UPLOAD: &[&str] = &["src", "dest"];
 pub(super) const TESTS: &[&str] =
     &["skip", "only", "add", "timeout", "dns_name", "package", "volume_size"];
 pub(super) const VOLUME: &[&str] = &["size", "type", "availability_zone"];
 pub(super) const MACHINE: &[&str] = &["cpus", "ram", "disk"];
 pub(super) const TIMEOUTS: &[&str] = &["source", "boot", "ssh", "step", "capture", "upload"];
+
+/// The keys that say what a step does, one for each kind.
+pub(super) fn actions() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().map(|form| form.word)
+}
+
+fn form(action: &str) -> Option<&'static Form> {
+    FORMS.into_iter().find(|form| form.word == action)
+}
 
 /// Representation of a scalar in `Definition::as_written`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +103,8 @@ pub(super) fn typing(path: &[&str]) -> Typing {
         | ["volume", "size"]
         | ["machine" | "timeouts" | "tidy", _]
         | ["tests", "timeout" | "volume_size"] => Typing::Typed,
-        ["steps", "timeout" | "retries" | "sudo" | "reboot"] | ["steps", "ansible", "local"] => {
+        ["steps", "timeout" | "retries" | "sudo"] => Typing::Typed,
+        ["steps", action, inner @ ..] if form(action).is_some_and(|f| f.shape.is_typed(inner)) => {
             Typing::Typed
         }
         _ => Typing::Text,

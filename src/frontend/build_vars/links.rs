@@ -105,14 +105,14 @@ pub(super) fn wrong(tree: &Path, dir: &Path) -> Vec<(PathBuf, Trouble)> {
 }
 
 /// What the bundle's links add from the tree: absolute paths, each once.
-pub(super) struct Brought {
+pub(in crate::frontend) struct Brought {
     /// Files, and links among them.
     pub files: Vec<PathBuf>,
     /// Targets of links: files and directories.
     pub places: Vec<PathBuf>,
 }
 
-pub(super) fn brought_in(tree: &Path, dir: &Path) -> Brought {
+pub(in crate::frontend) fn brought_in(tree: &Path, dir: &Path) -> Brought {
     let bounds = Bounds::new(tree, dir);
     let mut files = BTreeSet::new();
     let (mut left, mut seen) = (vec![bounds.bundle.clone()], BTreeSet::new());

@@ -8,8 +8,10 @@ use super::links::{self, Bounds, Leads};
 use super::overrides::{self, Override};
 use super::yaml::{Entry, Node, Position, Value};
 use super::{
-    Asks, Definition, Kind, agree, checks, files, image, keys, near, source, steps, syntax, tree,
+    Asks, Definition, FILE, agree, checks, files, image, keys, near, source, steps, syntax,
 };
+use crate::frontend::tree::kind;
+use crate::frontend::{Loaded, Rest, Unsound};
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::field::Locations;
 use crate::system::paths::real_so_far;
@@ -19,56 +21,14 @@ use crate::system::reading;
 const MAX_BYTES: u64 = 1 << 20;
 /// Of one bundle; more are counted only.
 const MOST_FINDINGS: usize = 500;
-const FILE: &str = tree::SETTINGS;
 
-/// A sound bundle, and what its writer should know all the same.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Loaded {
-    pub bundle: Definition,
-    pub warnings: Vec<Diagnostic>,
-}
-
-/// A definition with errors.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Unsound {
-    /// All, warnings too, sorted by place.
-    pub findings: Vec<Diagnostic>,
-    /// What could be read all the same, and has values missing where something is wrong. Only to
-    /// find what else is.
-    pub rest: Option<Box<Rest>>,
-}
-
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Rest {
-    pub bundle: Definition,
-    /// What must not be concluded from it.
-    pub doubts: Doubts,
-}
-
-impl From<Vec<Diagnostic>> for Unsound {
-    fn from(findings: Vec<Diagnostic>) -> Self {
-        Self { findings, rest: None }
-    }
-}
-
-/// Reads the definition in `dir`, which may lie outside of `tree` (then it is an OS image if its
-/// parent directory is named `os` or it has a `source`). The error holds all findings, warnings
-/// too, sorted by place.
-pub fn load(tree: &Path, dir: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    load_with(tree, dir, &[])
-}
-
-/// The same, with values from elsewhere put over those of the file.
-pub fn load_with(
+/// Reads `build-vars.yml` of `dir`, or what is left of a definition that has errors. Outside of
+/// `tree`, it is an OS image if its parent directory is named `os` or it has a `source`.
+pub(super) fn load_whole(
     tree: &Path,
     dir: &Path,
     overrides: &[Override],
-) -> Result<Loaded, Vec<Diagnostic>> {
-    load_whole(tree, dir, overrides).map_err(|unsound| unsound.findings)
-}
-
-/// The same, with what is left of a definition that has errors.
-pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loaded, Unsound> {
+) -> Result<Loaded, Unsound> {
     let (tree, home) = (real_so_far(tree), real_so_far(dir));
     let label = match home.strip_prefix(&tree) {
         Ok(inner) if inner.components().count() > 0 => inner.to_owned(),
@@ -383,19 +343,6 @@ pub fn check_work(bundle: &Definition) -> Option<Diagnostic> {
     let finding =
         Diagnostic::error(file, "nothing to do: no `steps`, and no ansible/bootstrap.yml");
     Some(finding.hint("write ansible/bootstrap.yml, or list `steps`"))
-}
-
-fn kind(tree: &Path, home: &Path, sourced: bool) -> Kind {
-    let inner = home.strip_prefix(tree).ok().filter(|inner| inner.components().count() > 1);
-    let first = inner.and_then(|inner| inner.iter().next()).and_then(|name| name.to_str());
-    let parent = home.parent().and_then(Path::file_name).and_then(|name| name.to_str());
-    match (first, parent) {
-        (Some("os"), _) => Kind::Os,
-        (Some("images"), _) => Kind::Image,
-        (_, Some("os")) => Kind::Os,
-        _ if sourced => Kind::Os,
-        _ => Kind::Image,
-    }
 }
 
 /// `pass_env`: variables of the factory's environment that the definition asks for.

@@ -2,6 +2,9 @@
 //!
 //! Source text -> [`yaml`] tree with locations -> [`decode`] typed values and findings ->
 //! [`load()`] a [`Definition`].
+use std::path::Path;
+
+use super::{Frontend, Loaded, Unsound};
 use crate::model::check::Tests;
 use crate::model::definition::{
     Asks, Base, Definition, GlanceOptions, MachineRequest, Need, Source, TIDY_ASKED, TIDY_PARTS,
@@ -22,12 +25,10 @@ mod families;
 mod files;
 mod glance_options;
 mod image;
-mod inputs;
 mod keys;
-mod links;
+pub(super) mod links;
 mod lint;
 mod load;
-mod loader;
 mod looked;
 mod near;
 mod overrides;
@@ -41,7 +42,6 @@ mod steps;
 pub(crate) mod syntax;
 #[cfg(test)]
 mod tests;
-mod tree;
 mod trees;
 pub(crate) mod yaml;
 
@@ -51,15 +51,32 @@ pub use bases::{OnBundle, base_among, check_bases, maker, os_near};
 pub use doubts::Doubts;
 pub use families::check_families;
 pub use files::included;
-pub use inputs::{inputs, linked, stamp, stamp_of};
 pub use lint::on_factory;
-pub use load::{Loaded, Unsound, check_work, load, load_whole, load_with};
-pub use loader::{LoadRequest, Loader, serve};
+pub use load::check_work;
 pub use near::{Stray, strays};
 pub use overrides::Override;
 pub use password::{Password, password};
 pub use playbooks::{plain, requirements, search_paths};
-pub use tree::{all, base_of, find, find_tree, is_beside, where_it_was};
+
+/// The file of settings.
+pub const FILE: &str = "build-vars.yml";
+
+/// The language of `build-vars.yml`.
+pub(super) struct BuildVars;
+
+impl Frontend for BuildVars {
+    fn file(&self) -> &'static str {
+        FILE
+    }
+
+    fn is_meant(&self, dir: &Path) -> bool {
+        dir.join("ansible").exists() || near::is_meant(dir)
+    }
+
+    fn load(&self, tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loaded, Unsound> {
+        load::load_whole(tree, dir, overrides)
+    }
+}
 
 /// The key that was probably meant.
 pub(crate) fn nearest_key<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {

@@ -7,7 +7,7 @@ use self::named::Named;
 pub use self::strays::{Stray, strays};
 use self::within::Within;
 use super::playbooks::requirements;
-use super::{Definition, Source, StepKind, tree};
+use super::{Definition, FILE, Source};
 use crate::model::diagnostic::{Diagnostic, Location};
 
 mod named;
@@ -38,7 +38,7 @@ const fn known(dir: &'static str, name: &'static str, holds: Holds) -> Known {
 }
 
 const PLACES: [Known; 10] = [
-    known("", tree::SETTINGS, Holds::File),
+    known("", FILE, Holds::File),
     known("", "ansible", Holds::Anything),
     known("", "output", Holds::Templates),
     known("", "tests", Holds::Programs),
@@ -82,8 +82,7 @@ pub(super) fn settings(dir: &Path) -> Option<String> {
 }
 
 fn settings_in(dir: &Path, within: &Within) -> Option<String> {
-    let meant =
-        |name: &String| nearness(name, tree::SETTINGS).is_some() || name == "build-vars.json";
+    let meant = |name: &String| nearness(name, FILE).is_some() || name == "build-vars.json";
     within.names(dir).into_iter().filter(|name| within.is_file(&dir.join(name))).find(meant)
 }
 
@@ -217,7 +216,7 @@ impl Look<'_> {
 
     /// The default playbook runs only if no steps are listed.
     fn bootstrap(&self) -> Option<Doubtful> {
-        let of_ansible = |step: &super::Step| matches!(step.action, StepKind::Ansible { .. });
+        let of_ansible = |step: &super::Step| step.action.is_playbook();
         let left_out = self.bundle.has_bootstrap
             && !self.bundle.steps.is_empty()
             && !self.bundle.steps.iter().any(of_ansible);
@@ -285,12 +284,7 @@ fn is_aside(name: &str) -> bool {
 
 /// Paths of the bundle that its definition names.
 fn used(bundle: &Definition) -> BTreeSet<PathBuf> {
-    let steps = bundle.steps.iter().filter_map(|step| match &step.action {
-        StepKind::Ansible { playbook: path, .. }
-        | StepKind::Script { path }
-        | StepKind::Upload { src: path, .. } => Some(path.clone()),
-        StepKind::Shell { .. } | StepKind::Reboot => None,
-    });
+    let steps = bundle.steps.iter().filter_map(|step| step.action.path().map(Path::to_owned));
     let source = match &bundle.source {
         Some(Source::Script(path)) => Some(path.clone()),
         _ => None,

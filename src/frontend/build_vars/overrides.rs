@@ -236,7 +236,7 @@ mod tests {
         .unwrap();
         let sets: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
         let told = |ds: Vec<Diagnostic>| ds.iter().map(ToString::to_string).collect();
-        super::super::load_with(tree.path(), &dir, &sets).map(|l| l.bundle).map_err(told)
+        crate::frontend::load_with(tree.path(), &dir, &sets).map(|l| l.bundle).map_err(told)
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::decode::{Field, Fields, Reader};
 use super::yaml::{Position, Value};
 use super::{Step, StepKind, files, keys, lint, playbooks, scripts};
 use crate::model::diagnostic::Diagnostic;
+use crate::model::step::{FORMS, Shape, Written};
 use crate::system::exec::env;
 
 /// Context shared by all steps of a bundle.
@@ -37,15 +38,51 @@ pub(super) fn steps(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Opti
 }
 
 fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
-    let dir = lies.dir;
-    let step = reader.fields(field, keys::STEP)?;
-    let actions: Vec<&str> =
-        step.all().map(|(key, _)| key).filter(|key| keys::ACTIONS.contains(key)).collect();
+    let step = reader.fields(field, &keys::STEP)?;
+    let plays = one_action(reader, &step) == Some(PLAYBOOK);
+    let extra_vars = step.read("extra_vars", |f| variables(reader, f)).unwrap_or_default();
+    let tags = step.read("tags", |f| reader.word_or_words(f)).unwrap_or_default();
+    let env = step.read("env", |f| environment(reader, f, plays)).unwrap_or_default();
+    let tagged = step.get("tags").map(|field| (field.key, tags.as_slice()));
+    // Every action is read, for its findings; with more than one the bundle is refused anyway.
+    let mut action = None;
+    for form in FORMS {
+        let read = step.read(form.word, |f| match form.shape {
+            Shape::Playbook => {
+                let (env, extra_vars) = (Some(&env), Some(&extra_vars));
+                let gives = Gives { local: false, env, extra_vars, tags: tagged };
+                let (playbook, local) = playbook(reader, f, lies, gives)?;
+                let (extra_vars, tags) = (extra_vars.cloned().unwrap_or_default(), tags.clone());
+                Some(StepKind::Ansible { playbook, extra_vars, tags, local })
+            }
+            _ => value(reader, f, &form.shape, lies).and_then(form.make),
+        });
+        action = action.or(read);
+    }
+    let name = step.read("name", |f| reader.word(f));
+    let timeout = step.read("timeout", |f| reader.duration(f));
+    let retries = step.read("retries", |f| reader.whole(f, 0)).unwrap_or(0);
+    let sudo = step.read("sudo", |f| reader.truth(f)).unwrap_or(false);
+    Some(Step { name, action: action?, timeout, retries, env, sudo })
+}
+
+/// The action that runs on the factory.
+const PLAYBOOK: &str = "ansible";
+
+/// Reports a step with no action or several, and options of playbooks for other actions. Gives
+/// `PLAYBOOK` if that is among them, else the first.
+fn one_action<'n>(reader: &mut Reader, step: &'n Fields<'n>) -> Option<&'n str> {
+    let actions: Vec<&str> = step
+        .all()
+        .map(|(key, _)| key)
+        .filter(|key| keys::actions().any(|one| one == *key))
+        .collect();
     if actions.is_empty() {
+        let all: Vec<&str> = keys::actions().collect();
         reader.error(
             step.spot,
             "this step does nothing",
-            &format!("a step has one of {}", keys::ACTIONS.join(", ")),
+            &format!("a step has one of {}", all.join(", ")),
         );
     }
     for second in actions.iter().skip(1).filter_map(|key| step.get(key)) {
@@ -56,42 +93,43 @@ fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
             "make it a step of its own",
         );
     }
-    if !actions.contains(&"ansible") {
-        for key in ["extra_vars", "tags"] {
-            if let Some(field) = step.get(key) {
-                reader.error(
-                    field.key,
-                    format!("`{key}` goes with `ansible` only"),
-                    if key == "tags" { "" } else { "see `env`" },
-                );
-            }
+    if actions.contains(&PLAYBOOK) {
+        return Some(PLAYBOOK);
+    }
+    for key in ["extra_vars", "tags"] {
+        if let Some(field) = step.get(key) {
+            reader.error(
+                field.key,
+                format!("`{key}` goes with `ansible` only"),
+                if key == "tags" { "" } else { "see `env`" },
+            );
         }
     }
-    let extra_vars = step.read("extra_vars", |f| variables(reader, f)).unwrap_or_default();
-    let tags = step.read("tags", |f| reader.word_or_words(f)).unwrap_or_default();
-    let env = step
-        .read("env", |f| environment(reader, f, actions.contains(&"ansible")))
-        .unwrap_or_default();
-    let tagged = step.get("tags").map(|field| (field.key, tags.as_slice()));
-    let gives =
-        Gives { local: false, env: Some(&env), extra_vars: Some(&extra_vars), tags: tagged };
-    // Every action is read, for its findings; with more than one the bundle is refused anyway.
-    let ansible = step.read("ansible", |f| playbook(reader, f, lies, gives));
-    let shell = step.read("shell", |f| shell(reader, f));
-    let script = step.read("script", |f| script(reader, f, dir, lies.shown));
-    let upload = step.read("upload", |f| upload(reader, f, dir));
-    let reboot = step.read("reboot", |f| reboot(reader, f));
-    let name = step.read("name", |f| reader.word(f));
-    let timeout = step.read("timeout", |f| reader.duration(f));
-    let retries = step.read("retries", |f| reader.whole(f, 0)).unwrap_or(0);
-    let sudo = step.read("sudo", |f| reader.truth(f)).unwrap_or(false);
-    let action = ansible
-        .map(|(playbook, local)| StepKind::Ansible { playbook, extra_vars, tags, local })
-        .or(shell)
-        .or(script.map(|path| StepKind::Script { path }))
-        .or(upload)
-        .or(reboot)?;
-    Some(Step { name, action, timeout, retries, env, sudo })
+    actions.first().copied()
+}
+
+/// A value of a shape. Playbooks are read by [`playbook`].
+fn value(reader: &mut Reader, field: &Field, shape: &Shape, lies: &Lies<'_>) -> Option<Written> {
+    match shape {
+        Shape::Playbook => None,
+        Shape::Lines => lines(reader, field).map(Written::Text),
+        Shape::Script => script(reader, field, lies).map(Written::Path),
+        Shape::Files => path(reader, field, lies.dir, files::upload).map(Written::Path),
+        Shape::Word => reader.word(field).map(Written::Text),
+        Shape::True => only_true(reader, field).then_some(Written::True),
+        Shape::Map(parts) => {
+            let valid: Vec<&str> = parts.iter().map(|(key, _)| *key).collect();
+            let fields = reader.fields(field, &valid)?;
+            for key in valid.iter().filter(|key| fields.lacks(key, &valid)) {
+                required(reader, &fields, key);
+            }
+            let all: Vec<_> = parts
+                .iter()
+                .map(|(key, shape)| fields.read(key, |f| value(reader, f, shape, lies)))
+                .collect();
+            all.into_iter().collect::<Option<_>>().map(Written::All)
+        }
+    }
 }
 
 pub(super) fn path(
@@ -111,7 +149,8 @@ pub(super) fn path(
 }
 
 /// `script`: sent to the machine as text, and run there by its first line.
-fn script(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<PathBuf> {
+fn script(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<PathBuf> {
+    let Lies { dir, shown, .. } = *lies;
     let path = path(reader, field, dir, files::script)?;
     let hint = "a program gets to the machine by `upload`, and a step `shell` runs it";
     reader.told(&shown.join(&path), scripts::sent(&dir.join(&path), hint));
@@ -200,16 +239,15 @@ pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, 
     reader.findings.extend(found);
 }
 
-fn shell(reader: &mut Reader, field: &Field) -> Option<StepKind> {
-    let Value::List(items) = &field.node.value else {
-        return shell_text(reader, field).map(|text| StepKind::Shell { text });
-    };
+/// A program's text, or its lines.
+fn lines(reader: &mut Reader, field: &Field) -> Option<String> {
+    let Value::List(items) = &field.node.value else { return shell_text(reader, field) };
     if items.is_empty() {
         reader.error(field.node.spot, format!("`{}` is empty", field.path), "");
     }
     let lines: Vec<String> =
         reader.list(field)?.iter().filter_map(|line| shell_text(reader, line)).collect();
-    Some(StepKind::Shell { text: lines.join("\n") })
+    Some(lines.join("\n"))
 }
 
 fn shell_text(reader: &mut Reader, field: &Field) -> Option<String> {
@@ -228,26 +266,18 @@ fn shell_text(reader: &mut Reader, field: &Field) -> Option<String> {
     Some(text)
 }
 
-fn upload(reader: &mut Reader, field: &Field, dir: &Path) -> Option<StepKind> {
-    let upload = reader.fields(field, keys::UPLOAD)?;
-    for key in keys::UPLOAD.iter().filter(|key| upload.lacks(key, keys::UPLOAD)) {
-        required(reader, &upload, key);
-    }
-    let src = upload.read("src", |f| path(reader, f, dir, files::upload));
-    let dest = upload.read("dest", |f| reader.word(f));
-    Some(StepKind::Upload { src: src?, dest: dest? })
-}
-
 fn required(reader: &mut Reader, fields: &Fields, key: &str) {
     reader.error(fields.spot, format!("`{}.{key}` is missing", fields.path), "");
 }
 
-fn reboot(reader: &mut Reader, field: &Field) -> Option<StepKind> {
-    if reader.truth(field)? {
-        return Some(StepKind::Reboot);
+fn only_true(reader: &mut Reader, field: &Field) -> bool {
+    let written = reader.truth(field);
+    if written == Some(false) {
+        let key = field.path.rsplit('.').next().unwrap_or_default();
+        let message = format!("`{key}: false` does nothing");
+        reader.error(field.node.spot, message, "leave the step out");
     }
-    reader.error(field.node.spot, "`reboot: false` does nothing", "leave the step out");
-    None
+    written == Some(true)
 }
 
 /// Variables for playbooks, typed like Ansible. Refuses those that disable protections of the

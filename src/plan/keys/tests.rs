@@ -2,9 +2,9 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::super::tests::{at, facts};
+use super::super::tests::{facts, request};
 use super::super::{Plan, Purpose, plan};
-use crate::frontend::build_vars;
+use crate::frontend;
 
 const VARS: &str = "bundle: {name: x, img_base: b}\nvars: {port: 80, mode: a}\nsteps:\n\
     - {shell: first}\n\
@@ -60,15 +60,15 @@ impl Tree {
     }
 
     fn plan_on(&self, change: impl FnOnce(&mut crate::model::image::Image)) -> Plan {
-        let bundle = build_vars::load(self.0.path(), &self.dir()).unwrap().bundle;
+        let bundle = frontend::load(self.0.path(), &self.dir()).unwrap().bundle;
         let mut facts = facts();
         let crate::model::facts::BaseLookup::Found(base) = &mut facts.cloud.base else {
             unreachable!()
         };
         change(base);
-        facts.host.inputs = build_vars::inputs(&bundle).ok();
+        facts.host.inputs = frontend::inputs(&bundle).ok();
         let purpose = Purpose::Build { smoke: true };
-        plan(&bundle, &facts, "20261120-233145-abcdef", at(), purpose).unwrap()
+        plan(&bundle, &facts, &request("20261120-233145-abcdef", purpose)).unwrap()
     }
 
     fn keys(&self) -> Vec<Option<String>> {
@@ -196,8 +196,8 @@ fn names_that_are_not_utf_8_are_told_apart() {
     let keys = [b"files/\xfe", b"files/\xff"].map(|name| {
         let tree = Tree::new();
         fs::write(tree.dir().join(std::ffi::OsStr::from_bytes(name)), "").unwrap();
-        let bundle = build_vars::load(tree.0.path(), &tree.dir()).unwrap().bundle;
-        serde_json::to_string(&build_vars::inputs(&bundle).unwrap()).unwrap();
+        let bundle = frontend::load(tree.0.path(), &tree.dir()).unwrap().bundle;
+        serde_json::to_string(&frontend::inputs(&bundle).unwrap()).unwrap();
         tree.keys()
     });
     assert_eq!(from(&keys[0], &keys[1]), UPLOAD);
@@ -214,11 +214,11 @@ fn a_source_counts_as_it_is_written() {
         fs::write(dir.join("make"), "#!/bin/sh\n").unwrap();
         fs::set_permissions(dir.join("make"), PermissionsExt::from_mode(0o755)).unwrap();
         fs::write(dir.join("disk.img"), "disk").unwrap();
-        let bundle = build_vars::load(tree.path(), &dir).unwrap().bundle;
+        let bundle = frontend::load(tree.path(), &dir).unwrap().bundle;
         let keys = || {
             let mut facts = facts();
-            facts.host.inputs = build_vars::inputs(&bundle).ok();
-            keys(&plan(&bundle, &facts, "r-1", at(), Purpose::Build { smoke: true }).unwrap())
+            facts.host.inputs = frontend::inputs(&bundle).ok();
+            keys(&plan(&bundle, &facts, &request("r-1", Purpose::Build { smoke: true })).unwrap())
         };
         let before = keys();
         assert!(before[0].is_some(), "{source}");

@@ -1,8 +1,8 @@
 //! Flavors: the one that is named, or the smallest that suffices.
-use super::named::one;
-use crate::model::definition::Definition;
+use super::Project;
+use super::named::Choices;
 use crate::model::diagnostic::{Diagnostic, there_are};
-use crate::model::facts::{Flavor, Named, ProjectFacts};
+use crate::model::facts::{Flavor, Named};
 use crate::model::field::Field;
 use crate::plan::Findings;
 
@@ -15,13 +15,10 @@ pub struct Needs {
 }
 
 /// The smallest flavor that suffices and has a disk, or needs none.
-pub(in crate::plan) fn smallest<'a>(
-    facts: &'a ProjectFacts,
-    bundle: &Definition,
-    needs: Needs,
-) -> Option<&'a Flavor> {
-    let on_volume = bundle.volume.is_some();
-    let fits = facts
+pub(in crate::plan) fn smallest(on: Project<'_>, needs: Needs) -> Option<&Flavor> {
+    let on_volume = on.bundle.volume.is_some();
+    let fits = on
+        .facts
         .flavors
         .iter()
         .filter(|f| suffices(f, needs, on_volume) && (on_volume || f.disk_gib > 0));
@@ -37,12 +34,12 @@ fn suffices(f: &Flavor, needs: Needs, on_volume: bool) -> bool {
 /// The flavor that is named, if it is large enough; or the smallest that is. `asked` is where the
 /// bundle names one, and that.
 pub(in crate::plan) fn flavor(
-    bundle: &Definition,
-    facts: &ProjectFacts,
+    on: Project<'_>,
     asked: (Field, Option<&str>),
     needs: Needs,
     found: &mut Findings,
 ) -> Option<Flavor> {
+    let Project { bundle, facts } = on;
     let (field, asked) = asked;
     let at = bundle.locations.of(field);
     let on_volume = bundle.volume.is_some();
@@ -50,7 +47,7 @@ pub(in crate::plan) fn flavor(
     let text = |f: &Flavor| {
         format!("`{}` ({} CPUs, {} MiB RAM, {} GiB disk)", f.name, f.cpus, f.ram_mib, f.disk_gib)
     };
-    let smallest = smallest(facts, bundle, needs);
+    let smallest = smallest(on, needs);
     let need = format!("{} MiB RAM and {} GiB disk", needs.ram_mib, needs.disk_gib);
     let Some(asked) = asked else {
         if smallest.is_none() {
@@ -69,7 +66,8 @@ pub(in crate::plan) fn flavor(
     };
     let all: Vec<Named> =
         facts.flavors.iter().map(|f| Named { id: f.id.clone(), name: f.name.clone() }).collect();
-    let named = one("flavor", asked, &all, at.clone(), &mut found.wrong)?;
+    let choices = Choices { what: "flavor", all: &all, at: at.clone() };
+    let named = choices.one(asked, &mut found.wrong)?;
     let flavor = facts.flavors.iter().find(|f| f.id == named.id)?;
     if !suffices(flavor, needs, on_volume) {
         let better = smallest.map_or_else(

@@ -1,17 +1,13 @@
 //! What the cloud leaves this project's user to do.
-use crate::model::definition::Definition;
+use super::Project;
 use crate::model::diagnostic::Diagnostic;
-use crate::model::facts::{Leave, ProjectFacts};
+use crate::model::facts::Leave;
 use crate::model::field::Field;
 use crate::plan::Findings;
 
 /// What the cloud was asked for leave to do, where that matters.
-pub(in crate::plan) fn leave(
-    bundle: &Definition,
-    facts: &ProjectFacts,
-    smoke: bool,
-    found: &mut Findings,
-) {
+pub(in crate::plan) fn leave(on: Project<'_>, smoke: bool, found: &mut Findings) {
+    let Project { bundle, facts } = on;
     let visibility = bundle.published_as();
     match &facts.publishing {
         Leave::Refused(words) => {

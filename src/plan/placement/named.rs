@@ -2,35 +2,44 @@
 use crate::model::diagnostic::{Diagnostic, Location, there_are};
 use crate::model::facts::Named;
 
-/// The one thing with this ID, or with this name.
-pub(super) fn one(
-    what: &str,
-    asked: &str,
-    all: &[Named],
-    at: Option<Location>,
-    wrong: &mut Vec<Diagnostic>,
-) -> Option<Named> {
-    if let Some(found) = all.iter().find(|n| n.id == asked) {
-        return Some(found.clone());
-    }
-    let named: Vec<&Named> = all.iter().filter(|n| n.name == asked).collect();
-    match named.as_slice() {
-        [found] => return Some((*found).clone()),
-        [] => wrong.push(missing(
-            what,
-            asked,
-            &all.iter().map(|n| n.name.clone()).collect::<Vec<_>>(),
-            at,
-        )),
-        several => {
-            let ids: Vec<&str> = several.iter().map(|n| n.id.as_str()).collect();
-            wrong.push(
-                Diagnostic::error(at, format!("{} {what}s are called `{asked}`", several.len()))
-                    .hint(format!("name one by its ID: {}", ids.join(", "))),
-            );
+/// Resources of one kind that a field may name.
+pub(super) struct Choices<'a> {
+    /// The kind, for messages.
+    pub what: &'a str,
+    pub all: &'a [Named],
+    /// Where the field is written.
+    pub at: Option<Location>,
+}
+
+impl Choices<'_> {
+    /// The one with this ID, or with this name.
+    pub(super) fn one(&self, asked: &str, wrong: &mut Vec<Diagnostic>) -> Option<Named> {
+        let Self { what, all, at } = self;
+        if let Some(found) = all.iter().find(|n| n.id == asked) {
+            return Some(found.clone());
         }
+        let named: Vec<&Named> = all.iter().filter(|n| n.name == asked).collect();
+        match named.as_slice() {
+            [found] => return Some((*found).clone()),
+            [] => wrong.push(missing(
+                what,
+                asked,
+                &all.iter().map(|n| n.name.clone()).collect::<Vec<_>>(),
+                at.clone(),
+            )),
+            several => {
+                let ids: Vec<&str> = several.iter().map(|n| n.id.as_str()).collect();
+                wrong.push(
+                    Diagnostic::error(
+                        at.clone(),
+                        format!("{} {what}s are called `{asked}`", several.len()),
+                    )
+                    .hint(format!("name one by its ID: {}", ids.join(", "))),
+                );
+            }
+        }
+        None
     }
-    None
 }
 
 /// Names as near as a slip of the pen.

@@ -1,23 +1,21 @@
 //! Networks that machines are on, and how this machine reaches them.
-use super::NONE;
-use super::named::one;
+use super::named::Choices;
+use super::{NONE, Project};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
-use crate::model::facts::{Named, Network, ProjectFacts};
+use crate::model::facts::{Named, Network};
 use crate::model::field::Field;
 use crate::plan::Findings;
 
 /// In the order in which they are written: the first is the machine's first interface.
-pub(super) fn networks<'a>(
-    bundle: &Definition,
-    facts: &'a ProjectFacts,
-    wrong: &mut Vec<Diagnostic>,
-) -> Vec<&'a Network> {
+pub(super) fn networks<'a>(on: Project<'a>, wrong: &mut Vec<Diagnostic>) -> Vec<&'a Network> {
+    let Project { bundle, facts } = on;
     let at = bundle.locations.of(Field::Network);
     let asked = if bundle.network.is_empty() { &facts.defaults.networks } else { &bundle.network };
     if !asked.is_empty() {
         let all: Vec<Named> = facts.networks.iter().map(Network::named).collect();
-        let find = |name: &String| one("network", name, &all, at.clone(), wrong);
+        let choices = Choices { what: "network", all: &all, at };
+        let find = |name: &String| choices.one(name, wrong);
         let found: Vec<Named> = asked.iter().filter_map(find).collect();
         return found.iter().filter_map(|f| facts.networks.iter().find(|n| n.id == f.id)).collect();
     }
@@ -50,11 +48,11 @@ pub(super) fn networks<'a>(
 /// second. A floating IP is taken if it was asked for by name; and if not, where machines come up
 /// on private networks that this machine is not in, and there is one external network.
 pub(super) fn reach(
-    bundle: &Definition,
-    facts: &ProjectFacts,
+    project: Project<'_>,
     networks: &[&Network],
     found: &mut Findings,
 ) -> (Option<Named>, Option<Named>) {
+    let Project { bundle, facts } = project;
     let at = bundle.locations.of(Field::FloatingNetwork);
     let key = bundle.locations.key(Field::FloatingNetwork);
     let external: Vec<Named> =
@@ -66,9 +64,8 @@ pub(super) fn reach(
     match bundle.floating_network.as_deref() {
         Some(NONE) => (None, direct),
         Some(name) => {
-            let Some(asked) =
-                one("floating network", name, &external, at.clone(), &mut found.wrong)
-            else {
+            let choices = Choices { what: "floating network", all: &external, at: at.clone() };
+            let Some(asked) = choices.one(name, &mut found.wrong) else {
                 return (None, direct);
             };
             // An address on that very network is as good.

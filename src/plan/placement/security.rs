@@ -1,21 +1,16 @@
 //! Security groups of the machines.
-use super::NONE;
-use super::named::one;
-use crate::model::definition::Definition;
+use super::named::Choices;
+use super::{NONE, Project};
 use crate::model::diagnostic::Diagnostic;
-use crate::model::facts::{Named, Network, ProjectFacts};
+use crate::model::facts::{Named, Network};
 use crate::model::field::Field;
 use crate::model::placement::Security;
 use crate::plan::Findings;
 
 /// The groups that are named, or one of the run's own. Nova takes none for a machine that has a
 /// network without port security.
-pub(super) fn security(
-    bundle: &Definition,
-    facts: &ProjectFacts,
-    networks: &[&Network],
-    found: &mut Findings,
-) -> Security {
+pub(super) fn security(on: Project<'_>, networks: &[&Network], found: &mut Findings) -> Security {
+    let Project { bundle, facts } = on;
     let at = bundle.locations.of(Field::SecurityGroups);
     let key = bundle.locations.key(Field::SecurityGroups);
     let asked = if bundle.security_groups.is_empty() {
@@ -61,8 +56,7 @@ pub(super) fn security(
             asked.iter().map(|name| Named { id: name.clone(), name: name.clone() }).collect(),
         );
     }
-    let find = |name: &String| {
-        one("security group", name, &facts.security_groups, at.clone(), &mut found.wrong)
-    };
+    let choices = Choices { what: "security group", all: &facts.security_groups, at };
+    let find = |name: &String| choices.one(name, &mut found.wrong);
     Security::Groups(asked.iter().filter_map(find).collect())
 }

@@ -1,22 +1,45 @@
 //! Volumes: those that machines boot from, and the one that a check attaches.
 
+use super::Project;
 use super::named::missing;
 use crate::model::definition::{Definition, Volume};
-use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::facts::ProjectFacts;
 use crate::model::field::Field;
 use crate::model::placement::Placement;
 use crate::model::placement::VolumePlan;
 use crate::plan::Findings;
 
+/// The volume that machines boot from; `disk_gib` is the size that the base needs.
 pub(super) fn volume(
-    bundle: &Definition,
+    on: Project<'_>,
     asked: &Volume,
-    facts: &ProjectFacts,
     disk_gib: u64,
     found: &mut Findings,
 ) -> VolumePlan {
-    let at = |field: Field| bundle.locations.of_first(&[field, Field::Volume]);
+    encryption(on, asked, found);
+    let size_gib = asked.size_gib.unwrap_or(disk_gib);
+    if size_gib < disk_gib {
+        let size = on.bundle.locations.short_key(Field::VolumeSize);
+        found.wrong.push(
+            Diagnostic::error(
+                at(on.bundle, Field::VolumeSize),
+                format!("a volume of {size_gib} GiB is too small for the base"),
+            )
+            .hint(format!("`{size}: {disk_gib}` or more")),
+        );
+    }
+    VolumePlan { size_gib, kind: asked.kind.clone(), zone: volume_zone(on, asked, found) }
+}
+
+fn at(bundle: &Definition, field: Field) -> Option<Location> {
+    bundle.locations.of_first(&[field, Field::Volume])
+}
+
+/// There is block storage of the type, and an image of such a volume can be used.
+fn encryption(on: Project<'_>, asked: &Volume, found: &mut Findings) {
+    let Project { bundle, facts } = on;
+    let at = |field: Field| at(bundle, field);
     let of_type = asked.kind.as_ref().map_or_else(
         || "the default volume type".to_owned(),
         |kind| format!("volume type `{kind}`"),
@@ -47,33 +70,11 @@ pub(super) fn volume(
             }
         }
     }
-    let size_gib = asked.size_gib.unwrap_or(disk_gib);
-    if size_gib < disk_gib {
-        found.wrong.push(
-            Diagnostic::error(
-                at(Field::VolumeSize),
-                format!("a volume of {size_gib} GiB is too small for the base"),
-            )
-            .hint(format!(
-                "`{}: {disk_gib}` or more",
-                bundle.locations.short_key(Field::VolumeSize)
-            )),
-        );
-    }
-    VolumePlan {
-        size_gib,
-        kind: asked.kind.clone(),
-        zone: volume_zone(bundle, asked, facts, found),
-    }
 }
 
 /// Cinder's zones are not Nova's, though many clouds give them the same names.
-fn volume_zone(
-    bundle: &Definition,
-    asked: &Volume,
-    facts: &ProjectFacts,
-    found: &mut Findings,
-) -> Option<String> {
+fn volume_zone(on: Project<'_>, asked: &Volume, found: &mut Findings) -> Option<String> {
+    let Project { bundle, facts } = on;
     let known = &facts.volume_zones;
     match (&asked.zone, &bundle.availability_zone) {
         (Some(zone), _) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::jinja::{FILTERS, TESTS};
 use crate::report::templates::Job;
 
@@ -41,7 +41,7 @@ fn rendered(entries: &[Entry]) -> Vec<Result<String, String>> {
     copy(&corpus().join("bundle"), &dir);
     fs::create_dir_all(dir.join("ansible")).unwrap();
     fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: all\n").unwrap();
-    let mut bundle = build_vars::load(tree.path(), &dir).unwrap().bundle;
+    let mut bundle = frontend::load(tree.path(), &dir).unwrap().bundle;
     let one = |entry: &Entry| {
         let name = if entry.topic.ends_with(".j2") {
             entry.topic.clone()

@@ -2,7 +2,7 @@
 use insta::assert_snapshot;
 
 use super::{bundle, events, image, plan};
-use crate::frontend::build_vars::inputs;
+use crate::frontend::inputs;
 use crate::log::sentences::{TESTED, UNTESTED};
 use crate::model::event::{Event, Stamped};
 use crate::report::record::Record;
@@ -314,12 +314,8 @@ fn settings_that_lie_apart_from_the_directory_are_part_of_the_digest() {
                 "bundle: {{name: a, img_base: b, path: os/families/f}}\nmachine: {{ram: {ram}}}\n"
             ),
         );
-        inputs(
-            &crate::frontend::build_vars::load(tree.path(), &tree.path().join("images/a"))
-                .unwrap()
-                .bundle,
-        )
-        .unwrap()
+        inputs(&crate::frontend::load(tree.path(), &tree.path().join("images/a")).unwrap().bundle)
+            .unwrap()
     };
     let (one, two) = (inputs("1G"), inputs("2G"));
     let paths: Vec<_> = one.files.iter().map(|f| f.path.display().to_string()).collect();

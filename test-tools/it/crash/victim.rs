@@ -66,7 +66,7 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
     };
     let tree = dir.join("tree");
     let loaded =
-        build_vars::load(&tree, &tree.join("os/tiny")).map_err(|found| format!("{found:?}"))?;
+        frontend::load(&tree, &tree.join("os/tiny")).map_err(|found| format!("{found:?}"))?;
     let ended = factory.build(RunRequest { definition: loaded.bundle, options }).await;
     match (ended.result, &ended.leaks[..]) {
         (Ok(_), []) => Ok(()),

@@ -6,7 +6,7 @@ fn bundle(tree: &Path) -> Definition {
     fs::create_dir_all(dir.join("ansible")).unwrap();
     fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\n").unwrap();
     fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: all\n").unwrap();
-    build_vars::load(tree, &dir).unwrap().bundle
+    crate::frontend::load(tree, &dir).unwrap().bundle
 }
 
 fn said(lines: &[&str]) -> String {

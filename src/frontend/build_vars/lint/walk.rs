@@ -1,9 +1,9 @@
 //! Directories that are looked into: beside the playbook, of roles, of collections, of variables.
+use crate::frontend::build_vars::FILE;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Lint, Look, MOST, Part, named};
-use crate::frontend::build_vars::tree;
 use crate::frontend::build_vars::yaml::Position;
 use crate::model::diagnostic::Diagnostic;
 
@@ -57,7 +57,7 @@ impl Lint<'_> {
                 ));
             }
             let path = entry.path().strip_prefix(self.dir).unwrap_or(entry.path()).to_owned();
-            if !entry.file_type().is_file() || path == Path::new(tree::SETTINGS) {
+            if !entry.file_type().is_file() || path == Path::new(FILE) {
                 continue;
             }
             self.below_file(start, path);

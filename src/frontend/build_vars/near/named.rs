@@ -1,11 +1,12 @@
 //! Finds the file names in a definition's texts. A file named in a playbook, script or template
 //! counts as used.
+use crate::frontend::build_vars::FILE;
+use crate::model::category::CATEGORIES;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::is_aside;
 use super::within::Within;
-use crate::frontend::build_vars::tree;
 use crate::model::definition::Definition;
 use crate::system::reading;
 
@@ -93,10 +94,7 @@ impl Named {
                 || path == bundle.dir.join("output")
         };
         named.below(&bundle.dir, within, &without);
-        within
-            .leads(&bundle.asks.definition.join(tree::SETTINGS))
-            .iter()
-            .for_each(|own| named.file(own));
+        within.leads(&bundle.asks.definition.join(FILE)).iter().for_each(|own| named.file(own));
         named
     }
 
@@ -104,7 +102,7 @@ impl Named {
     /// targets.
     pub fn of_tree(root: &Path, aside: &[PathBuf], within: &Within) -> Self {
         let mut named = Self { most: OF_TREE, ..Self::default() };
-        for half in ["images", "os"].map(|half| root.join(half)) {
+        for half in CATEGORIES.map(|category| root.join(category.dir)) {
             named.below(&half, within, &|path| {
                 path == half.join("target") || aside.iter().any(|aside| path == root.join(aside))
             });

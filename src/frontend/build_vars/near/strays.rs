@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use super::named::Named;
 use super::within::Within;
 use super::{is_meant_in, nearness, settings_in, warning};
-use crate::frontend::build_vars::tree;
+use crate::frontend;
+use crate::frontend::build_vars::FILE;
+use crate::model::category::CATEGORIES;
 use crate::model::diagnostic::Diagnostic;
 use crate::text::shell;
-
-const CATEGORIES: [&str; 2] = ["images", "os"];
 
 /// A directory that is not a bundle, and its finding.
 pub struct Stray {
@@ -20,7 +20,7 @@ pub struct Stray {
 pub fn strays(root: &Path) -> Vec<Stray> {
     let (mut found, within) = (Vec::new(), Within::new(root, root));
     let mut doubtful = Vec::new();
-    for half in CATEGORIES {
+    for half in CATEGORIES.map(|category| category.dir) {
         for name in within
             .names(&root.join(half))
             .into_iter()
@@ -43,11 +43,13 @@ pub fn strays(root: &Path) -> Vec<Stray> {
 fn halves(root: &Path, within: &Within) -> Vec<Stray> {
     let mut found = Vec::new();
     for name in within.names(root) {
-        let Some(half) = CATEGORIES.iter().find(|half| nearness(&name, half).is_some()) else {
+        let Some(half) =
+            CATEGORIES.map(|c| c.dir).into_iter().find(|half| nearness(&name, half).is_some())
+        else {
             continue;
         };
         let dir = root.join(&name);
-        let is_definition = |inner: &String| within.is_file(&dir.join(inner).join(tree::SETTINGS));
+        let is_definition = |inner: &String| within.is_file(&dir.join(inner).join(FILE));
         let count = within.names(&dir).into_iter().filter(is_definition).count();
         if count > 0 {
             let finding = warning(
@@ -61,7 +63,7 @@ fn halves(root: &Path, within: &Within) -> Vec<Stray> {
 }
 
 fn looks_like_one(dir: &Path, within: &Within) -> bool {
-    within.is_dir(dir) && !dir.join(tree::SETTINGS).is_file() && is_meant_in(dir, within)
+    within.is_dir(dir) && !frontend::is_definition(dir) && is_meant_in(dir, within)
 }
 
 /// Of those that look like bundles, the ones that no definition uses wholly or partly.
@@ -79,7 +81,7 @@ fn unused(root: &Path, labels: &[PathBuf], within: &Within) -> Vec<Stray> {
         let shown = label.display();
         let finding = warning(
             label,
-            format!("{shown} looks like a bundle and has no {}: it is passed over", tree::SETTINGS),
+            format!("{shown} looks like a bundle and has no {}: it is passed over", FILE),
         );
         let hint = "it holds at least `bundle: {name: ..., img_base: ...}`; another definition \
             uses the directory by `bundle.path`";
@@ -90,17 +92,15 @@ fn unused(root: &Path, labels: &[PathBuf], within: &Within) -> Vec<Stray> {
 
 fn stray(root: &Path, label: &Path, within: &Within) -> Option<Diagnostic> {
     let (dir, shown) = (root.join(label), label.display());
-    let own = dir.join(tree::SETTINGS);
+    let own = dir.join(FILE);
     // The target of a link out of the tree is reported only to a user who names it.
-    if !within.is_dir(&dir) || own.is_file() {
+    if !within.is_dir(&dir) || frontend::is_definition(&dir) {
         return None;
     }
     if own.is_symlink() || own.exists() {
         let what = if own.exists() { "is not a file" } else { "is a link to nowhere" };
-        let finding = warning(
-            &label.join(tree::SETTINGS),
-            format!("{shown} is no bundle: its {} {what}", tree::SETTINGS),
-        );
+        let finding =
+            warning(&label.join(FILE), format!("{shown} is no bundle: its {} {what}", FILE));
         return Some(
             finding.hint("it is passed over, here and by everything that looks for bundles"),
         );
@@ -108,15 +108,12 @@ fn stray(root: &Path, label: &Path, within: &Within) -> Option<Diagnostic> {
     if let Some(name) = settings_in(&dir, within) {
         let finding = warning(
             &label.join(&name),
-            format!(
-                "{shown} is no bundle: its settings are called `{name}`, not {}",
-                tree::SETTINGS
-            ),
+            format!("{shown} is no bundle: its settings are called `{name}`, not {}", FILE),
         );
-        return Some(finding.hint(moved(&label.join(&name), &label.join(tree::SETTINGS))));
+        return Some(finding.hint(moved(&label.join(&name), &label.join(FILE))));
     }
     let is_definition =
-        |name: &String| name != "target" && within.is_file(&dir.join(name).join(tree::SETTINGS));
+        |name: &String| name != "target" && within.is_file(&dir.join(name).join(FILE));
     let inner = within.names(&dir).into_iter().find(is_definition);
     if let Some(inner) = inner {
         let finding = warning(

@@ -1,5 +1,6 @@
 //! What does not follow from a definition that has errors.
-use super::super::{Doubts, load_whole};
+use super::super::Doubts;
+use super::super::load::load_whole;
 use super::{MINIMAL, Tree};
 
 const SUDO: &str = "- hosts: all\n  sudo: yes\n  roles: [nobody]\n";

@@ -104,11 +104,11 @@ fn every_key_given_twice() {
     twice("tidy:", crate::model::definition::TIDY_PARTS);
     twice("tidy:", crate::model::definition::TIDY_ASKED);
     twice("vars:", &["free"]);
-    for key in keys::STEP {
+    for key in keys::STEP.iter() {
         let said = said_more(&format!("steps:\n  - {key}: a\n    {key}: b\n"));
         assert!(said.contains(&format!("4:5: error: `{key}` is given twice")), "{said}");
     }
-    for key in keys::UPLOAD {
+    for key in ["src", "dest"] {
         let said = said_more(&format!("steps:\n  - upload:\n      {key}: a\n      {key}: b\n"));
         assert!(said.contains(&format!("5:7: error: `{key}` is given twice")), "{said}");
     }

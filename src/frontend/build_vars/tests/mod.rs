@@ -3,7 +3,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Definition, Loaded, load};
+use super::Definition;
+use crate::frontend::{Loaded, load};
 use crate::model::diagnostic::Diagnostic;
 
 mod doubts;

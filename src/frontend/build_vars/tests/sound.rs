@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Tree, paths, said_more, with};
 use crate::frontend::build_vars::*;
+use crate::frontend::load;
 
 #[test]
 fn everything_at_once() {

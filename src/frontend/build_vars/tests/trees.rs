@@ -2,7 +2,8 @@
 use std::path::Path;
 
 use super::{Tree, render};
-use crate::frontend::build_vars::{all, base_of, check_bases, check_families, find, find_tree};
+use crate::frontend::build_vars::{check_bases, check_families};
+use crate::frontend::{all, base_of, find, find_tree, load};
 
 fn tree() -> Tree {
     let tree = Tree::new();
@@ -206,10 +207,8 @@ fn two_hundred_bundles() {
         .write(&format!("{dir}/output/a.heat.yml.j2"), "");
     }
     let start = std::time::Instant::now();
-    let bundles: Vec<_> = all(tree.path())
-        .iter()
-        .map(|dir| super::super::load(tree.path(), dir).unwrap().bundle)
-        .collect();
+    let bundles: Vec<_> =
+        all(tree.path()).iter().map(|dir| load(tree.path(), dir).unwrap().bundle).collect();
     println!("{} bundles in {:?}", bundles.len(), start.elapsed());
 }
 
@@ -280,7 +279,6 @@ fn one_directory_is_one_definition() {
     // Named by a path from elsewhere, it is a way to build the tree's family.
     let elsewhere = Tree::new();
     elsewhere.write("images/b/build-vars.yml", super::MINIMAL);
-    let outside =
-        super::super::load(tree.path(), &elsewhere.path().join("images/b")).unwrap().bundle;
+    let outside = load(tree.path(), &elsewhere.path().join("images/b")).unwrap().bundle;
     assert!(check_families(&[&tree.bundle("images/b"), &outside]).is_empty());
 }

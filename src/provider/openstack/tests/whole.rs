@@ -125,7 +125,7 @@ async fn built(server: &MockServer, home: &Home, tree: &Path) -> RunOutcome {
     let vars =
         "bundle: {name: x, img_base: base img}\nssh_user: debian\nsteps: [{shell: 'true'}]\n";
     std::fs::write(dir.join("build-vars.yml"), vars).unwrap();
-    let bundle = build_vars::load(tree, &dir).unwrap().bundle;
+    let bundle = frontend::load(tree, &dir).unwrap().bundle;
     let wall = wall::Wall::new(wall::Config {
         settings: Settings::default(),
         env: Default::default(),

@@ -9,19 +9,21 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::tree::SETTINGS;
-use super::{Definition, links};
+use super::build_vars::links;
+use super::of;
+use crate::model::definition::Definition;
 use crate::system::reading;
 
 /// All files of a definition, sorted by path: those of its directory except `target` (build output)
-/// and `.git`, and those beside build-vars.yml if `bundle.path` names another directory. The error
+/// and `.git`, and those beside its main file if `bundle.path` names another directory. The error
 /// names the path.
 pub fn files(bundle: &Definition) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     let mut files = below(&bundle.dir)?;
     let bundle_dir = bundle.dir.canonicalize().unwrap_or_else(|_| bundle.dir.clone());
     let own = bundle.tree.join(&bundle.label);
     // Paths of the directory's own files have no label before them, so these two never meet.
-    if own.join(SETTINGS).is_file() && own.canonicalize().is_ok_and(|own| own != bundle_dir) {
+    if own.join(of(&own).file()).is_file() && own.canonicalize().is_ok_and(|own| own != bundle_dir)
+    {
         let own = below(&own)?.into_iter();
         files.extend(
             own.map(|file| InputFile { path: Path::new(&bundle.label).join(file.path), ..file }),
@@ -165,7 +167,7 @@ mod tests {
         fs::create_dir_all(dir.join("ansible")).unwrap();
         fs::write(dir.join("build-vars.yml"), VARS).unwrap();
         fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
-        let bundle = crate::frontend::build_vars::load(tree.path(), &dir).unwrap().bundle;
+        let bundle = crate::frontend::load(tree.path(), &dir).unwrap().bundle;
         (tree, bundle)
     }
 
@@ -315,7 +317,7 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let vars = "bundle: {name: y, img_base: b, path: images/x}\n";
         fs::write(dir.join("build-vars.yml"), vars).unwrap();
-        let bundle = crate::frontend::build_vars::load(tree.path(), &dir).unwrap().bundle;
+        let bundle = crate::frontend::load(tree.path(), &dir).unwrap().bundle;
         let before = inputs(&bundle).unwrap().sha256;
         fs::write(dir.join("build-vars.yml"), format!("{vars}# more\n")).unwrap();
         let after = inputs(&bundle).unwrap().sha256;

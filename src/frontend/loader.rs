@@ -10,7 +10,10 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
-use super::{Definition, Loaded, Override, Unsound, base_of, load, load_whole};
+use super::build_vars::Override;
+use super::loaded::load_whole;
+use super::{Loaded, Unsound, base_of, load, of};
+use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::confined::{self, Answers, Bounds, Confined, End};
@@ -128,7 +131,7 @@ impl Loader {
                 continue;
             }
             if let Some(at) = stuck {
-                let file = file.unwrap_or_else(|| wanted[at].dir.join(super::tree::SETTINGS));
+                let file = file.unwrap_or_else(|| wanted[at].dir.join(of(&wanted[at].dir).file()));
                 outcomes[at] = Some(Err(vec![finding(tree, &file, &end)].into()));
             }
         }
