@@ -149,8 +149,8 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    /// Continues after a tag whose end mark is at `close`, by the sign before that mark. The sign of
-    /// the tag's start does not count.
+    /// Continues after a tag whose end mark is at `close`, by the sign before that mark. The sign
+    /// at the tag's start does not count.
     fn after_tag(&mut self, close: usize, after: usize) {
         let sign = if close > self.at { self.text.as_bytes()[close - 1] } else { b' ' };
         self.at = after;
@@ -428,8 +428,8 @@ impl Lexer<'_> {
     }
 }
 
-/// Reads the digits of `\x41`, `\u0041` or `\U00000041`; `kind` is the letter. Fails with the digits
-/// if they name no character.
+/// Reads the digits of `\x41`, `\u0041` or `\U00000041`; `kind` is the letter. Fails with the
+/// digits if they name no character.
 fn hexadecimal(kind: char, rest: &mut std::str::Chars<'_>) -> std::result::Result<char, String> {
     let digits = match kind {
         'x' => 2,
