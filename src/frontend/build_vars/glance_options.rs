@@ -116,48 +116,8 @@ impl Reading {
 
     fn valued(&mut self, option: &str, value: &str, truth: Option<bool>) {
         match option {
-            "--min-disk" | "--min-ram" => {
-                // Glance keeps both in 32 bits.
-                let Some(number) = value.parse::<i32>().ok().and_then(|n| u64::try_from(n).ok())
-                else {
-                    let unit = if option == "--min-disk" { "GB" } else { "MB" };
-                    return self.trouble(
-                        format!("`{option}` must be a whole number of {unit}, not `{value}`"),
-                        "",
-                    );
-                };
-                if let Some(beyond) = bounds::check(option, number, value) {
-                    return self.trouble(beyond.message, &beyond.hint);
-                }
-                let slot = if option == "--min-disk" {
-                    &mut self.options.min_disk_gib
-                } else {
-                    &mut self.options.min_ram_mib
-                };
-                if slot.replace(number).is_some_and(|before| before != number) {
-                    self.trouble(format!("`{option}` is given twice, with different values"), "");
-                }
-            }
-            "--property" => match value.split_once('=') {
-                None => self
-                    .trouble(format!("`--property {value}` has no `=`"), "`--property key=value`"),
-                Some((key, text)) => match property_trouble(key) {
-                    Some((message, hint)) => self.trouble(message, hint),
-                    None => {
-                        if self
-                            .options
-                            .properties
-                            .insert(key.to_owned(), text.to_owned())
-                            .is_some_and(|before| before != text)
-                        {
-                            self.trouble(
-                                format!("`--property {key}` is given twice, with different values"),
-                                "",
-                            );
-                        }
-                    }
-                },
-            },
+            "--min-disk" | "--min-ram" => self.minimum(option, value),
+            "--property" => self.property(value),
             "--tag" if value.is_empty() || value.chars().count() > GLANCE_WIDTH => {
                 self.trouble(format!("a tag has 1 to {GLANCE_WIDTH} characters"), "");
             }
@@ -181,6 +141,42 @@ impl Reading {
                     "",
                 ),
             },
+        }
+    }
+
+    fn minimum(&mut self, option: &str, value: &str) {
+        // Glance keeps both in 32 bits.
+        let Some(number) = value.parse::<i32>().ok().and_then(|n| u64::try_from(n).ok()) else {
+            let unit = if option == "--min-disk" { "GB" } else { "MB" };
+            return self.trouble(
+                format!("`{option}` must be a whole number of {unit}, not `{value}`"),
+                "",
+            );
+        };
+        if let Some(beyond) = bounds::check(option, number, value) {
+            return self.trouble(beyond.message, &beyond.hint);
+        }
+        let slot = if option == "--min-disk" {
+            &mut self.options.min_disk_gib
+        } else {
+            &mut self.options.min_ram_mib
+        };
+        if slot.replace(number).is_some_and(|before| before != number) {
+            self.trouble(format!("`{option}` is given twice, with different values"), "");
+        }
+    }
+
+    fn property(&mut self, value: &str) {
+        let Some((key, text)) = value.split_once('=') else {
+            return self
+                .trouble(format!("`--property {value}` has no `=`"), "`--property key=value`");
+        };
+        if let Some((message, hint)) = property_trouble(key) {
+            return self.trouble(message, hint);
+        }
+        let before = self.options.properties.insert(key.to_owned(), text.to_owned());
+        if before.is_some_and(|before| before != text) {
+            self.trouble(format!("`--property {key}` is given twice, with different values"), "");
         }
     }
 

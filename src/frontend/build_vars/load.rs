@@ -34,13 +34,13 @@ pub(super) fn load_whole(
         Ok(inner) if inner.components().count() > 0 => inner.to_owned(),
         _ => dir.to_owned(),
     };
-    let file = label.join(FILE);
-    if let Some(finding) = misplaced(&tree, dir, &home, &label) {
+    let (here, file) = (Here { tree, home, label: label.clone() }, label.join(FILE));
+    if let Some(finding) = misplaced(&here.tree, dir, &here.home, &label) {
         return Err(vec![finding].into());
     }
-    let text = settings(&tree, &home, &label, &file).map_err(|finding| vec![finding])?;
+    let text = settings(&here.tree, &here.home, &label, &file).map_err(|finding| vec![finding])?;
     let read = syntax::read(&file, &text);
-    let mut reader = Reader::new(file, read.findings);
+    let mut reader = Reader::new(file.clone(), read.findings);
     reader.lost = read.lost;
     let root = read.root.map(|mut root| {
         overrides::apply(overrides, &mut root);
@@ -48,26 +48,17 @@ pub(super) fn load_whole(
     });
     let (mut bundle, doubts) = match root {
         Some(root) if matches!(root.value, Value::Null | Value::Map(_)) => {
-            let read = bundle(&mut reader, tree, home.clone(), &label, &root);
-            let shown = read.as_ref().map_or(label.clone(), |b| {
-                b.dir.strip_prefix(&b.tree).unwrap_or(&b.dir).to_owned()
-            });
-            let doubts =
-                Doubts::of(&root, &reader, read.as_ref().map_or(&home, |b| &b.dir), &shown);
-            (read, doubts)
+            whole(&mut reader, &here, &root)
         }
         // What lies in the directory can be looked at without, unless the settings may name another
         // one.
         root => {
             if let Some(root) = root {
-                let message = format!("build-vars.yml must be a map, not {}", root.what());
+                let message = format!("{FILE} must be a map, not {}", root.what());
                 reader.error(root.spot, message, "lines of `key: value`");
             }
-            (
-                without_settings(&mut reader, tree, home, &label)
-                    .filter(|_| !text.contains("path")),
-                Doubts::everything(),
-            )
+            let rest = without_settings(&mut reader, &here);
+            (rest.filter(|_| !text.contains("path")), Doubts::everything())
         }
     };
     // What lies in another directory would be told as what does not.
@@ -75,19 +66,49 @@ pub(super) fn load_whole(
         reader.forget_files();
     }
     let mut findings = reader.findings;
-    // Of what is wrong by itself only what contradicts is told.
-    let wrong = findings.iter().any(Diagnostic::is_error);
-    findings.extend(
-        bundle.iter().flat_map(agree::check).filter(|finding| !wrong || finding.is_error()),
-    );
-    findings.extend(bundle.iter().filter(|_| !wrong).flat_map(near::in_bundle));
-    let file = label.join(FILE);
+    agreement(bundle.as_ref(), &mut findings);
     findings.iter_mut().for_each(|finding| overrides::tell(overrides, &file, finding));
     bundle
         .iter_mut()
         .flat_map(|b| b.locations.places_mut())
         .for_each(|place| overrides::place(overrides, &file, place));
-    let findings = in_order(findings, file);
+    outcome(bundle, doubts, in_order(findings, file))
+}
+
+/// A definition's place.
+struct Here {
+    /// The factory tree.
+    tree: PathBuf,
+    /// The directory of build-vars.yml.
+    home: PathBuf,
+    label: PathBuf,
+}
+
+/// A definition whose settings are a map.
+fn whole(reader: &mut Reader, here: &Here, root: &Node) -> (Option<Definition>, Doubts) {
+    let read = bundle(reader, here, root);
+    let shown = read
+        .as_ref()
+        .map_or(here.label.clone(), |b| b.dir.strip_prefix(&b.tree).unwrap_or(&b.dir).to_owned());
+    let dir = read.as_ref().map_or(&here.home, |b| &b.dir);
+    let doubts = Doubts::of(root, reader, dir, &shown);
+    (read, doubts)
+}
+
+/// Adds findings on values that are valid by themselves. If others are not, adds contradictions
+/// only.
+fn agreement(bundle: Option<&Definition>, findings: &mut Vec<Diagnostic>) {
+    let wrong = findings.iter().any(Diagnostic::is_error);
+    let agree = bundle.into_iter().flat_map(agree::check);
+    findings.extend(agree.filter(|finding| !wrong || finding.is_error()));
+    findings.extend(bundle.into_iter().filter(|_| !wrong).flat_map(near::in_bundle));
+}
+
+fn outcome(
+    bundle: Option<Definition>,
+    doubts: Doubts,
+    findings: Vec<Diagnostic>,
+) -> Result<Loaded, Unsound> {
     match bundle {
         Some(bundle) if !findings.iter().any(Diagnostic::is_error) => {
             Ok(Loaded { bundle, warnings: findings })
@@ -117,19 +138,14 @@ fn in_order(mut findings: Vec<Diagnostic>, file: PathBuf) -> Vec<Diagnostic> {
 
 /// Of a definition whose settings cannot be read: its files, and what is wrong with them whatever
 /// the settings say.
-fn without_settings(
-    reader: &mut Reader,
-    tree: PathBuf,
-    home: PathBuf,
-    label: &Path,
-) -> Option<Definition> {
+fn without_settings(reader: &mut Reader, here: &Here) -> Option<Definition> {
     let mut apart = Reader::new(reader.file.clone(), Vec::new());
     let spot = Position { line: 0, column: 0 };
     // Steps that are not known run some playbook, not the default one.
     let steps =
         Entry { key: "steps".into(), spot, value: Node { spot, value: Value::Null, raw: false } };
     let empty = Node { spot, value: Value::Map(vec![steps]), raw: false };
-    let bundle = bundle(&mut apart, tree, home, label, &empty);
+    let bundle = bundle(&mut apart, here, &empty);
     let of_files = apart
         .findings
         .into_iter()
@@ -215,13 +231,8 @@ fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<Strin
     }
 }
 
-fn bundle(
-    reader: &mut Reader,
-    tree: PathBuf,
-    home: PathBuf,
-    label: &Path,
-    root: &Node,
-) -> Option<Definition> {
+fn bundle(reader: &mut Reader, here: &Here, root: &Node) -> Option<Definition> {
+    let Here { tree, home, label } = here;
     let start = Position { line: 0, column: 0 };
     let empty = Node { spot: start, value: Value::Map(Vec::new()), raw: false };
     let root = match &root.value {
@@ -229,20 +240,12 @@ fn bundle(
         _ => root,
     };
     let top = reader.fields(&Field { path: String::new(), key: start, node: root }, keys::TOP)?;
-    let kind = kind(&tree, &home, top.get("source").is_some());
-    let named = image::named(reader, &top, top.get("source").is_some());
-    let path = top.get("bundle").and_then(|f| match &f.node.value {
-        Value::Map(_) => reader.map(&f)?.read("path", |f| {
-            let found = directory(reader, f, &tree, &home);
-            reader.doubtful_home = found.is_none();
-            found
-        }),
-        _ => None,
-    });
-    let definition = home.clone();
-    let dir = path.unwrap_or(home);
-    let shown = dir.strip_prefix(&tree).map_or_else(
-        |_| if dir.ends_with(label) { label.to_owned() } else { dir.clone() },
+    let sourced = top.get("source").is_some();
+    let kind = kind(tree, home, sourced);
+    let named = image::named(reader, &top, sourced);
+    let dir = files_at(reader, &top, here);
+    let shown = dir.strip_prefix(tree).map_or_else(
+        |_| if dir.ends_with(label) { label.clone() } else { dir.clone() },
         Path::to_owned,
     );
 
@@ -261,27 +264,15 @@ fn bundle(
     let steps =
         reader.watched("steps", |reader| top.read("steps", |f| steps::steps(reader, f, &place)));
     let has_bootstrap = dir.join("ansible/bootstrap.yml").is_file();
-    let none_listed = top
-        .get("steps")
-        .is_some_and(|f| matches!(&f.node.value, Value::List(items) if items.is_empty()));
-    if has_bootstrap && (none_listed || top.lacks("steps", keys::TOP)) {
-        match files::file(&dir, "ansible/bootstrap.yml") {
-            Ok(path) => steps::check_playbook(reader, &place, &path, &steps::Gives::default()),
-            Err(trouble) => reader.file_error(shown.join("ansible/bootstrap.yml"), (0, 0), trouble),
-        }
+    if has_bootstrap {
+        bootstrap(reader, &top, &place);
     }
-    for (path, trouble) in links::wrong(&tree, &dir) {
+    for (path, trouble) in links::wrong(tree, &dir) {
         reader.file_error(shown.join(path), (0, 0), trouble);
     }
     let glance = top.read("final_glance_options", |f| image::glance(reader, f)).unwrap_or_default();
     let visibility = top.read("visibility", |f| image::visibility(reader, f, &glance));
-    let mut templates = Vec::new();
-    for found in files::templates(&dir) {
-        match found {
-            Ok(path) => templates.push(path),
-            Err((path, trouble)) => reader.file_error(shown.join(path), (0, 0), trouble),
-        }
-    }
+    let templates = templates(reader, &dir, &shown);
     let tidy = top.read("tidy", |f| image::tidy(reader, f)).unwrap_or_default();
     Some(Definition {
         source: top.read("source", |f| source::source(reader, f, kind, &dir)),
@@ -306,7 +297,7 @@ fn bundle(
         keep: top.read("keep", |f| reader.whole(f, 1)),
         asks: Asks {
             tree: tree.clone(),
-            definition,
+            definition: home.clone(),
             env,
             unwalled: source::unwalled(reader, &top),
         },
@@ -323,7 +314,7 @@ fn bundle(
         base: named.base,
         properties: named.properties,
         steps: steps.unwrap_or_default(),
-        tree,
+        tree: tree.clone(),
         dir,
         kind,
         glance,
@@ -331,6 +322,48 @@ fn bundle(
         templates,
         has_bootstrap,
     })
+}
+
+/// The directory of the definition's files: `bundle.path`, or its own.
+fn files_at(reader: &mut Reader, top: &Fields, here: &Here) -> PathBuf {
+    let Here { tree, home, .. } = here;
+    let path = top.get("bundle").and_then(|f| match &f.node.value {
+        Value::Map(_) => reader.map(&f)?.read("path", |f| {
+            let found = directory(reader, f, tree, home);
+            reader.doubtful_home = found.is_none();
+            found
+        }),
+        _ => None,
+    });
+    path.unwrap_or_else(|| home.clone())
+}
+
+/// Checks the default playbook, which runs where no steps are listed.
+fn bootstrap(reader: &mut Reader, top: &Fields, place: &steps::Lies<'_>) {
+    let none_listed = top
+        .get("steps")
+        .is_some_and(|f| matches!(&f.node.value, Value::List(items) if items.is_empty()));
+    if !none_listed && !top.lacks("steps", keys::TOP) {
+        return;
+    }
+    match files::file(place.dir, "ansible/bootstrap.yml") {
+        Ok(path) => steps::check_playbook(reader, place, &path, &steps::Gives::default()),
+        Err(trouble) => {
+            reader.file_error(place.shown.join("ansible/bootstrap.yml"), (0, 0), trouble);
+        }
+    }
+}
+
+/// `output/*.j2` of `dir`, which messages call `shown`.
+fn templates(reader: &mut Reader, dir: &Path, shown: &Path) -> Vec<PathBuf> {
+    let mut templates = Vec::new();
+    for found in files::templates(dir) {
+        match found {
+            Ok(path) => templates.push(path),
+            Err((path, trouble)) => reader.file_error(shown.join(path), (0, 0), trouble),
+        }
+    }
+    templates
 }
 
 /// A definition must do something: steps, a playbook where the default one lies, or a source.

@@ -152,7 +152,7 @@ fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
         return Diagnostic::error(at(line, column), message).hint(SPACES);
     }
     let keyless = bad.message == "simple key expect ':'";
-    let no_place_for_key = bad.message == "mapping values are not allowed in this context";
+    let no_place_for_key = bad.message == NO_PLACE_FOR_KEY;
     if (keyless || no_place_for_key)
         && let Some((line, column, key, value)) = tight_colon(text, bad.spot.line)
     {
@@ -171,8 +171,21 @@ fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
         )
         .hint(hint);
     }
-    let (message, hint) = match bad.message.as_str() {
-        _ if no_place_for_key => (
+    let place = bad.spot.place(file);
+    let message = bad.message.as_str();
+    match (known(message), bad.hint) {
+        (Some((message, hint)), _) => Diagnostic::error(place, message).hint(hint),
+        (None, Some(hint)) => Diagnostic::error(place, message).hint(hint),
+        (None, None) => Diagnostic::error(place, format!("not valid YAML: {message}")),
+    }
+}
+
+const NO_PLACE_FOR_KEY: &str = "mapping values are not allowed in this context";
+
+/// What the parser's message means, and a hint.
+fn known(message: &str) -> Option<(&'static str, &'static str)> {
+    Some(match message {
+        NO_PLACE_FOR_KEY => (
             "a `: ` where no key can stand",
             "put a value that holds `: ` in quotes, and check the indentation of this line and the \
                 one above",
@@ -203,17 +216,8 @@ fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
         message if message.starts_with("unexpected character") => {
             ("a value cannot start with this character", "put it in quotes")
         }
-        message => match bad.hint {
-            Some(hint) => (message, hint),
-            None => {
-                return Diagnostic::error(
-                    bad.spot.place(file),
-                    format!("not valid YAML: {message}"),
-                );
-            }
-        },
-    };
-    Diagnostic::error(bad.spot.place(file), message).hint(hint)
+        _ => return None,
+    })
 }
 
 /// Hint for tabs.

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::super::keys;
-use super::super::yaml::{self, Node, Position, Value};
+use super::super::yaml::{self, Entry, Node, Position, Value};
 use super::scalar;
 use crate::frontend::build_vars::ansible_cfg::{COLLECTIONS, Config, Key, ROLES};
 use crate::system::reading;
@@ -139,27 +139,32 @@ impl Requirements {
                 ));
             }
         }
-        // ansible-galaxy refuses a list with another key. A file that has none of its keys is not
-        // for it, unless it only seems so.
         if let Value::Map(entries) = &root.value {
-            for entry in entries.iter().filter(|e| !KEYS.contains(&e.key.as_str())) {
-                let near = keys::nearest(&entry.key, KEYS.iter().copied());
-                if roles || collections || near.is_some() {
-                    let message = format!(
-                        "`{}` is no key of a list of requirements: ansible-galaxy refuses the list",
-                        entry.key
-                    );
-                    let hint = near
-                        .map_or("there are `roles` and `collections`".to_owned(), |near| {
-                            format!("did you mean `{near}`?")
-                        });
-                    wrong.push(Wrong::new(file, entry.spot, message, hint));
-                }
-            }
+            wrong.extend(other_keys(file, entries, roles || collections));
         }
         self.role_files.extend(roles.then(|| file.to_owned()));
         self.collection_files.extend(collections.then(|| file.to_owned()));
     }
+}
+
+/// Keys for which ansible-galaxy refuses a list. A file that has none of its keys is not for it,
+/// unless it only seems so. `is_list`: the file has some.
+fn other_keys(file: &Path, entries: &[Entry], is_list: bool) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    for entry in entries.iter().filter(|e| !KEYS.contains(&e.key.as_str())) {
+        let near = keys::nearest(&entry.key, KEYS.iter().copied());
+        if is_list || near.is_some() {
+            let message = format!(
+                "`{}` is no key of a list of requirements: ansible-galaxy refuses the list",
+                entry.key
+            );
+            let hint = near.map_or("there are `roles` and `collections`".to_owned(), |near| {
+                format!("did you mean `{near}`?")
+            });
+            wrong.push(Wrong::new(file, entry.spot, message, hint));
+        }
+    }
+    wrong
 }
 
 /// A list that is there, and cannot be used.

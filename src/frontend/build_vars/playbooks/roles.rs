@@ -72,25 +72,7 @@ impl Walk<'_> {
             return;
         }
         let Some(dir) = self.paths.role(name, scope) else {
-            self.elsewhere = true;
-            let place = self.place(&scope.file, spot);
-            // It may be a role of a collection that lies elsewhere.
-            let elsewhere =
-                scope.collections.iter().any(|name| !self.paths.has_collection(name, &scope.base));
-            return match modules::collection_of(name) {
-                Some(collection) => self.need(
-                    (NeedKind::Collection, collection),
-                    place,
-                    !scope.dynamic,
-                    &scope.base,
-                ),
-                None => self.need(
-                    (NeedKind::Role, name),
-                    place,
-                    !scope.dynamic && !elsewhere,
-                    &scope.base,
-                ),
-            };
+            return self.absent(name, spot, scope);
         };
         let within = Scope { role: Some(dir.clone()), ..scope.clone() };
         for (part, key) in PARTS {
@@ -122,6 +104,20 @@ impl Walk<'_> {
             }
         }
         self.meta(&dir, &within);
+    }
+
+    /// A role that the definition does not have.
+    fn absent(&mut self, name: &str, spot: Position, scope: &Scope) {
+        self.elsewhere = true;
+        let place = self.place(&scope.file, spot);
+        // It may be a role of a collection that lies elsewhere.
+        let elsewhere =
+            scope.collections.iter().any(|name| !self.paths.has_collection(name, &scope.base));
+        let (need, sure) = match modules::collection_of(name) {
+            Some(collection) => ((NeedKind::Collection, collection), !scope.dynamic),
+            None => ((NeedKind::Role, name), !scope.dynamic && !elsewhere),
+        };
+        self.need(need, place, sure, &scope.base);
     }
 
     fn meta(&mut self, dir: &Path, within: &Scope) {
