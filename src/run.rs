@@ -12,8 +12,7 @@ use crate::log;
 use crate::model::definition::{Base, Definition};
 use crate::model::event::{Event, Events, Stage, seconds};
 use crate::plan::{self, Plan, Purpose};
-use crate::provider::ledger::Ledger;
-use crate::provider::{CloudError, Cx};
+use crate::provider::{CloudError, RunCx};
 
 mod base;
 mod building;
@@ -81,8 +80,8 @@ pub async fn run(setup: &RunOptions<'_>, bundle: &Definition) -> RunOutcome {
 }
 
 /// A context for calls that only read.
-fn reading(setup: &RunOptions<'_>) -> Cx {
-    Cx { ledger: Ledger::none(), events: Events::default(), cancel: setup.cancel.clone() }
+fn reading(setup: &RunOptions<'_>) -> RunCx {
+    RunCx::outside(setup.cancel.clone())
 }
 
 /// A run that has begun: somebody may have seen its ID.
@@ -93,7 +92,7 @@ struct Begun {
     now: Timestamp,
     dir: RunDir,
     recorder: log::Recorder,
-    cx: Cx,
+    cx: RunCx,
 }
 
 async fn one(setup: &RunOptions<'_>, bundle: &Definition) -> RunOutcome {
@@ -114,7 +113,7 @@ async fn one(setup: &RunOptions<'_>, bundle: &Definition) -> RunOutcome {
     };
     let (events, total) = (&begun.cx.events, seconds(begun.begin.elapsed()));
     events.emit(Event::StageDone { stage: Stage::Plan, seconds: total });
-    begun.cx = Cx { ledger, cancel: setup.cancel.child(), events: events.clone() };
+    begun.cx = RunCx::new(&begun.run, ledger, events.clone(), setup.cancel.child());
     let outcome = stoppable(setup, &begun.cx, build_in(setup, &plan, &begun.cx)).await;
     Ending { setup, bundle, plan: &plan, begun: &begun }.finish(outcome).await
 }
@@ -156,7 +155,7 @@ async fn begin(setup: &RunOptions<'_>, bundle: &Definition) -> Result<Begun, Run
         },
         cloud: setup.cloud.name().into(),
     });
-    let cx = Cx { events, ..reading(setup) };
+    let cx = reading(setup).with_events(events);
     Ok(Begun { run, begin, now, dir, recorder, cx })
 }
 

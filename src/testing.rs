@@ -34,7 +34,7 @@ pub mod cli {
 }
 pub mod provider {
     pub use crate::provider::{
-        BootSpec, CloudError, Cx, Machine, MachinePlacement, Power, Provider,
+        BootSpec, CloudError, Machine, MachinePlacement, Power, Provider, RunCx,
     };
     pub mod contract {
         pub use crate::provider::contract::{check, copies};

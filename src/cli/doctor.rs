@@ -4,10 +4,8 @@ use std::process::ExitCode;
 
 use super::{Context, Failure, out};
 use crate::frontend::build_vars;
-use crate::model::event::Events;
 use crate::model::facts::FactsQuery;
-use crate::provider::Cx;
-use crate::provider::ledger::Ledger;
+use crate::provider::RunCx;
 use crate::system::exec::probe;
 use crate::{ready, run};
 
@@ -169,8 +167,7 @@ async fn cloud(context: &Context, sheet: &mut Sheet) -> bool {
             return true;
         }
     };
-    let cx =
-        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let cx = RunCx::outside(context.cancel.clone());
     let facts = match cloud.facts(&FactsQuery::default(), &cx).await.map_err(Failure::from) {
         Ok(facts) => facts,
         Err(failure) => {

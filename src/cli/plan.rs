@@ -7,13 +7,11 @@ use jiff::Timestamp;
 
 use super::{Context, Failure, err, out};
 use crate::model::check::CHECKS;
-use crate::model::event::Events;
 use crate::model::facts::Named;
 use crate::model::placement::{Placement, Security};
 use crate::model::source::ChecksumSource;
 use crate::plan::{Origin, Plan, SmokePlan, StepPlan};
-use crate::provider::Cx;
-use crate::provider::ledger::Ledger;
+use crate::provider::RunCx;
 use crate::run;
 
 mod published;
@@ -32,8 +30,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     }
     let show = context.show();
     let setup = context.setup(&*cloud, &show)?;
-    let cx =
-        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let cx = RunCx::outside(context.cancel.clone());
     let now = Timestamp::now();
     for bundle in &bundles {
         let mut plans = run::make_plans(&setup, bundle, now, &cx).await?;

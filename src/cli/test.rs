@@ -4,11 +4,9 @@ use std::process::ExitCode;
 use super::{Context, Failure, build, err, exit};
 use crate::frontend::build_vars;
 use crate::model::definition::{Definition, Kind};
-use crate::model::event::Events;
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::Image;
-use crate::provider::ledger::Ledger;
-use crate::provider::{Cx, Provider};
+use crate::provider::{Provider, RunCx};
 use crate::run::{self, RunOptions};
 use crate::system::scratch::Scratch;
 
@@ -65,8 +63,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 
 /// Fails if the cloud has no such image, or several.
 async fn there(context: &Context, cloud: &dyn Provider, image: &str) -> Result<(), Failure> {
-    let cx =
-        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let cx = RunCx::outside(context.cancel.clone());
     let wanted =
         FactsQuery { base: Some(image.to_owned()), base_only: true, ..FactsQuery::default() };
     let near = match cloud.facts(&wanted, &cx).await?.base {

@@ -1,7 +1,7 @@
 //! A subprocess of a run, recorded in the ledger while it lives.
 use std::process::ExitStatus;
 
-use crate::provider::Cx;
+use crate::provider::RunCx;
 use crate::provider::ledger::{Kind, LedgerError, Made};
 use crate::system::exec::process::Proc;
 use crate::system::exec::{self, Cmd, ExecError, Stream};
@@ -17,7 +17,7 @@ pub(super) enum ChildError {
 /// Runs to completion. `name` identifies the process in the ledger; `cmd` must carry the run's
 /// mark.
 pub(super) async fn run(
-    cx: &Cx,
+    cx: &RunCx,
     name: &str,
     cmd: &Cmd,
     on_line: impl FnMut(Stream, &str) + Send,

@@ -10,7 +10,7 @@ use crate::model::event::{Check, Event, Stage, Tally, seconds};
 use crate::model::image::{self, Image, State};
 use crate::plan::Plan;
 use crate::provider::ledger::{Entry, Kind, Leak, LedgerError};
-use crate::provider::{CloudError, Cx, Provider};
+use crate::provider::{CloudError, Provider, RunCx};
 use crate::system::cancel::Cancelled;
 use crate::system::exec::{self, ExecError, process};
 use crate::system::http::Proxies;
@@ -42,7 +42,7 @@ mod watch;
 pub struct BuildContext<'a> {
     pub cloud: &'a dyn Provider,
     pub connect: &'a dyn Connect,
-    pub cx: &'a Cx,
+    pub cx: &'a RunCx,
     pub plan: &'a Plan,
     /// Around everything that the definition brings.
     pub wall: &'a Wall,
@@ -175,7 +175,7 @@ impl BuildError {
 
 impl<'a> BuildContext<'a> {
     /// The same, with events, or a way to stop, of its own.
-    fn with<'b>(&'b self, cx: &'b Cx) -> BuildContext<'b>
+    fn with<'b>(&'b self, cx: &'b RunCx) -> BuildContext<'b>
     where
         'a: 'b,
     {

@@ -5,12 +5,11 @@ use serde::Serialize;
 
 use crate::frontend::build_vars;
 use crate::model::definition::{Base, Definition};
-use crate::model::event::{Check, Event, Events, Stamped, Tally};
+use crate::model::event::{Check, Event, Stamped, Tally};
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family::{self, CurrentInputs};
 use crate::model::image::{self, Image, State};
-use crate::provider::ledger::Ledger;
-use crate::provider::{CloudError, Cx, Provider};
+use crate::provider::{CloudError, Provider, RunCx};
 use crate::run;
 
 #[derive(Debug, Serialize)]
@@ -146,7 +145,7 @@ async fn looked_up(
     name: &str,
     family: bool,
 ) -> Result<Option<Image>, CloudError> {
-    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: Default::default() };
+    let cx = RunCx::outside(Default::default());
     let wanted = FactsQuery {
         base: Some(name.to_owned()),
         base_is_family: family,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::model::family::{self, Policy, PruneAction};
 use crate::model::image::{Image, Lifecycle, State};
-use crate::provider::{CloudError, Cx, Provider};
+use crate::provider::{CloudError, Provider, RunCx};
 
 /// The action on one image, done or planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,7 +42,7 @@ impl Pruned {
 /// image of a running build to a description of its user.
 pub async fn prune(
     cloud: &dyn Provider,
-    cx: &Cx,
+    cx: &RunCx,
     families: &[(String, Policy)],
     building: &BTreeMap<String, String>,
     dry_run: bool,
@@ -101,7 +101,7 @@ mod tests {
     use crate::provider::fake::{Fault, Memory};
     use crate::provider::ledger::Ledger;
 
-    fn world(count: i64) -> (Memory, Cx, tempfile::TempDir) {
+    fn world(count: i64) -> (Memory, RunCx, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let cloud = Memory::new();
         for n in 1..=count {
@@ -111,7 +111,7 @@ mod tests {
             cloud.put(image);
         }
         let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
-        (cloud, Cx { ledger, events: Default::default(), cancel: Default::default() }, dir)
+        (cloud, RunCx::new("r9", ledger, Default::default(), Default::default()), dir)
     }
 
     async fn state(cloud: &Memory) -> String {
@@ -127,7 +127,13 @@ mod tests {
         all.join(" ")
     }
 
-    async fn keep(cloud: &Memory, cx: &Cx, keep: u32, at_once: bool, dry_run: bool) -> Vec<String> {
+    async fn keep(
+        cloud: &Memory,
+        cx: &RunCx,
+        keep: u32,
+        at_once: bool,
+        dry_run: bool,
+    ) -> Vec<String> {
         let families = [("web".to_owned(), Policy { keep, at_once })];
         prune(cloud, cx, &families, &BTreeMap::new(), dry_run)
             .await
@@ -214,7 +220,6 @@ mod tests {
             .find(|i| i.name == "web-1")
             .unwrap();
         let spec = BootSpec {
-            run: "r9".into(),
             name: "factory-r9-m".into(),
             image: used.id,
             cpus: 1,
@@ -223,7 +228,8 @@ mod tests {
             user_data: String::new(),
             place: None,
         };
-        let machine = cloud.compute().boot(&cx, &spec, std::time::Duration::ZERO).await.unwrap();
+        let machine =
+            cloud.compute().boot(&cx.within(std::time::Duration::ZERO), &spec).await.unwrap();
         for _ in 0..3 {
             keep(&cloud, &cx, 1, true, false).await;
             assert_eq!(state(&cloud).await, "1h 3");

@@ -1,11 +1,9 @@
 //! Images: import, publication, lifecycle, deletion, and the rules that protect them.
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
-use async_trait::async_trait;
-
-use super::{CloudError, Cx, Publication};
+use super::{CloudError, Publication, RunCx};
 use crate::model::image::{self, Image, Lifecycle, Provenance, State};
 use crate::text::shell;
 
@@ -13,21 +11,14 @@ use crate::text::shell;
 #[async_trait]
 pub trait Artifacts: Send + Sync {
     /// Imports a disk image file as a staged image called `name`.
-    async fn import(
-        &self,
-        cx: &Cx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        deadline: Duration,
-    ) -> Result<Image, CloudError>;
+    async fn import(&self, cx: &RunCx, name: &str, file: &Path) -> Result<Image, CloudError>;
 
     /// Publishes a staged image of the publication's run, in one write. Returns the image as read
     /// back, with the additions of [`Publication::proven`] at the time given by
     /// [`family::published_at`](crate::model::family::published_at).
     async fn publish(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         staged: &Image,
         publication: &Publication,
     ) -> Result<Image, CloudError>;
@@ -39,7 +30,7 @@ pub trait Artifacts: Send + Sync {
     /// back.
     async fn set_lifecycle(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         image: &Image,
         to: &Lifecycle,
     ) -> Result<Image, CloudError>;
@@ -47,7 +38,7 @@ pub trait Artifacts: Send + Sync {
     /// Adds the current proof of origin to a published image without one, in one write. Returns the
     /// image as read back. An image with a proof stays unchanged; one with contrary evidence is
     /// refused.
-    async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError>;
+    async fn adopt(&self, cx: &RunCx, image: &Image) -> Result<Image, CloudError>;
 
     /// Users of these images: maps image IDs to a sentence naming the machines, volumes and builds.
     /// What is invisible (machines of other projects) counts as use.
@@ -55,7 +46,7 @@ pub trait Artifacts: Send + Sync {
 
     /// Deletes a published image. Success if absent. Refuses an image that is not the factory's,
     /// protected, staged or in use.
-    async fn delete(&self, cx: &Cx, image: &Image) -> Result<(), CloudError>;
+    async fn delete(&self, cx: &RunCx, image: &Image) -> Result<(), CloudError>;
 }
 
 /// Combines the users of each image into one sentence; omits unused images.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::ledger::{Entry, Kind, Ledger};
 use super::{
-    BootSpec, CloudError, Cx, Machine, MachinePlacement, Power, Provider, Publication, Reboot,
+    BootSpec, CloudError, Machine, MachinePlacement, Power, Provider, Publication, Reboot, RunCx,
 };
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family;
@@ -44,7 +44,7 @@ pub async fn check(
 
 struct Run {
     id: String,
-    cx: Cx,
+    cx: RunCx,
     place: Option<MachinePlacement>,
 }
 
@@ -54,15 +54,14 @@ impl Run {
         let id = format!("contract-{role}-{}", &random[..6]);
         let ledger = Ledger::open(&dir.join(format!("{id}.jsonl"))).expect("open a ledger");
         Self {
+            cx: RunCx::new(&id, ledger, Default::default(), Default::default()),
             id,
-            cx: Cx { ledger, events: Default::default(), cancel: Default::default() },
             place: place.cloned(),
         }
     }
 
     async fn boot(&self, cloud: &dyn Provider, role: &str, image: &Image) -> Machine {
         let spec = BootSpec {
-            run: self.id.clone(),
             name: format!("factory-{}-{role}", self.id),
             image: image.id.clone(),
             cpus: 1,
@@ -71,7 +70,7 @@ impl Run {
             user_data: "#cloud-config\n{}\n".into(),
             place: self.place.clone(),
         };
-        let machine = cloud.compute().boot(&self.cx, &spec, DEADLINE).await.expect("boot");
+        let machine = cloud.compute().boot(&self.cx.within(DEADLINE), &spec).await.expect("boot");
         assert_eq!(machine.name, spec.name);
         assert_eq!(cloud.compute().power(&machine).await.expect("power"), Power::On);
         machine
@@ -101,7 +100,7 @@ impl Run {
 async fn life(cloud: &dyn Provider, run: &Run, disk: &Path) -> Image {
     let staged = cloud
         .artifacts()
-        .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
+        .import(&run.cx.within(DEADLINE), &format!("{}-staged-source", run.id), disk)
         .await
         .expect("import");
     assert_eq!(staged.state, State::Staged);
@@ -114,19 +113,16 @@ async fn life(cloud: &dyn Provider, run: &Run, disk: &Path) -> Image {
     let machine = run.boot(cloud, "m", &staged).await;
     let name = format!("{}-staged", run.id);
     assert!(
-        cloud.compute().capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.is_err(),
+        cloud.compute().capture(&run.cx.within(DEADLINE), &machine, &name).await.is_err(),
         "a machine that is on was captured"
     );
     for _ in 0..2 {
-        cloud.compute().shutdown(&run.cx, &machine, DEADLINE).await.expect("shutdown");
+        cloud.compute().shutdown(&run.cx.within(DEADLINE), &machine).await.expect("shutdown");
         assert_eq!(cloud.compute().power(&machine).await.expect("power"), Power::Off);
     }
     cloud.compute().console_log(&machine).await.expect("console");
-    let captured = cloud
-        .compute()
-        .capture(&run.cx, &run.id, &machine, &name, DEADLINE)
-        .await
-        .expect("capture");
+    let captured =
+        cloud.compute().capture(&run.cx.within(DEADLINE), &machine, &name).await.expect("capture");
     assert_eq!((captured.name.as_str(), captured.state), (name.as_str(), State::Staged));
 
     let published = is_published(cloud, run, &captured).await;
@@ -215,12 +211,12 @@ async fn lost_ledger(cloud: &dyn Provider, run: &Run, base: &Image) {
     let machine = run.boot(cloud, "m", base).await;
     let disk = crate::model::placement::VolumePlan { size_gib: 1, kind: None, zone: None };
     if let Some(volumes) = cloud.volumes() {
-        match volumes.attach(&run.cx, &run.id, &machine, &disk, DEADLINE).await {
+        match volumes.attach(&run.cx.within(DEADLINE), &machine, &disk).await {
             Ok(_) | Err(CloudError::Unable { .. }) => {}
             Err(e) => panic!("attach: {e}"),
         }
     }
-    cloud.compute().reboot(&run.cx, &machine, Reboot::Hard, DEADLINE).await.expect("reboot");
+    cloud.compute().reboot(&run.cx.within(DEADLINE), &machine, Reboot::Hard).await.expect("reboot");
     assert_eq!(cloud.compute().power(&machine).await.expect("power"), Power::On);
     assert!(cloud.resources().list_runs().await.expect("runs").contains(&run.id));
     let owned = cloud.resources().list(&run.id).await.expect("owned");
@@ -248,7 +244,7 @@ async fn lost_ledger(cloud: &dyn Provider, run: &Run, base: &Image) {
 async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
     let staged = cloud
         .artifacts()
-        .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
+        .import(&run.cx.within(DEADLINE), &format!("{}-staged-source", run.id), disk)
         .await
         .expect("import");
     let deprecated = Lifecycle { state: State::Deprecated, hidden: false, hidden_at: None };
@@ -334,7 +330,7 @@ pub async fn copies(
     let run = Run::new(dir, "copies", None);
     let staged = cloud
         .artifacts()
-        .import(&run.cx, &run.id, &format!("{}-staged", run.id), disk, DEADLINE)
+        .import(&run.cx.within(DEADLINE), &format!("{}-staged", run.id), disk)
         .await
         .expect("import");
     let of_staged = copy(&staged).await;
@@ -451,7 +447,7 @@ async fn is_let_alone(cloud: &dyn Provider, run: &Run, id: &str) {
 async fn strangers(cloud: &dyn Provider, one: &Run, two: &Run, disk: &Path) {
     let staged = cloud
         .artifacts()
-        .import(&one.cx, &one.id, &format!("{}-staged-source", one.id), disk, DEADLINE)
+        .import(&one.cx.within(DEADLINE), &format!("{}-staged-source", one.id), disk)
         .await
         .expect("import");
     let machine = one.boot(cloud, "m", &staged).await;

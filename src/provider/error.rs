@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::ledger::LedgerError;
 use crate::system::cancel::Cancelled;
+use crate::system::wait::WaitError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CloudError {
@@ -44,5 +45,14 @@ impl CloudError {
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
+    }
+}
+
+impl From<WaitError> for CloudError {
+    fn from(e: WaitError) -> Self {
+        match e {
+            WaitError::Deadline { what, after } => Self::Deadline { what, after },
+            WaitError::Cancelled(c) => c.into(),
+        }
     }
 }

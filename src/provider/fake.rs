@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::ledger::{Kind, Made};
-use super::{BootSpec, CloudError, Cx, Power};
+use super::{BootSpec, CloudError, Power, RunCx};
 use crate::model::image::{self, Image, State};
 use crate::model::units::GIB;
 
@@ -151,8 +151,7 @@ impl Memory {
     /// A mutating call that makes an image.
     async fn make(
         &self,
-        cx: &Cx,
-        run: &str,
+        cx: &RunCx,
         name: &str,
         what: &str,
         virtual_size: impl FnOnce(&World) -> Result<u64, CloudError>,
@@ -161,7 +160,7 @@ impl Memory {
         let create = || async {
             self.mutate(what, |world| {
                 let size = virtual_size(world)?;
-                let image = world.image(run, name, size);
+                let image = world.image(&cx.run, name, size);
                 world.images.insert(image.id.clone(), image.clone());
                 Ok(Made { id: image.id.clone(), value: image })
             })

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::ledger::{self, Entry, Kind, Made, Told};
-use super::{CloudError, Cx, removal};
+use super::{CloudError, RunCx, removal};
 use crate::system::cancel::Cancel;
 use crate::system::durable::{self, Others};
 use crate::system::exec::process::{self, Proc, State};
@@ -72,7 +72,7 @@ impl LocalResources {
     }
 
     /// Creates a private directory owned by the run.
-    pub async fn make(&self, cx: &Cx, dir: &Path) -> Result<(), CloudError> {
+    pub async fn make(&self, cx: &RunCx, dir: &Path) -> Result<(), CloudError> {
         let made = || async {
             let parent = dir.parent().unwrap_or(dir);
             builder(true)

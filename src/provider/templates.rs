@@ -1,7 +1,7 @@
 //! Validation of Heat templates.
 use async_trait::async_trait;
 
-use super::{CloudError, Cx};
+use super::{CloudError, RunCx};
 
 /// Validates Heat templates.
 #[async_trait]
@@ -11,6 +11,6 @@ pub trait TemplateValidator: Send + Sync {
     async fn validate(
         &self,
         template: &str,
-        cx: &Cx,
+        cx: &RunCx,
     ) -> Result<Option<Result<(), String>>, CloudError>;
 }

@@ -1,9 +1,7 @@
 //! Disks that are attached to running machines.
-use std::time::Duration;
-
 use async_trait::async_trait;
 
-use super::{CloudError, Cx, Machine};
+use super::{CloudError, Machine, RunCx};
 use crate::model::placement::VolumePlan;
 
 /// A disk that was attached to a running machine.
@@ -22,20 +20,16 @@ pub trait Volumes: Send + Sync {
     /// choice.
     async fn attach(
         &self,
-        cx: &Cx,
-        run: &str,
+        cx: &RunCx,
         machine: &Machine,
         wanted: &VolumePlan,
-        deadline: Duration,
     ) -> Result<AttachedVolume, CloudError>;
 
     /// Detaches a disk from its machine and deletes it.
     async fn detach(
         &self,
-        cx: &Cx,
-        run: &str,
+        cx: &RunCx,
         machine: &Machine,
         disk: &AttachedVolume,
-        deadline: Duration,
     ) -> Result<(), CloudError>;
 }

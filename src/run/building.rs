@@ -6,7 +6,7 @@ use super::dir;
 use super::options::RunOptions;
 use crate::engine::{self, BuildContext, BuildError, Goal, Outcome};
 use crate::plan::Plan;
-use crate::provider::Cx;
+use crate::provider::RunCx;
 use crate::provider::ledger::{Entry, Kind, Ledger, Made};
 use crate::system::durable;
 use crate::system::lock::Held;
@@ -15,7 +15,7 @@ use crate::system::lock::Held;
 /// home takes its time.
 pub(super) async fn stoppable(
     setup: &RunOptions<'_>,
-    cx: &Cx,
+    cx: &RunCx,
     build: impl Future<Output = Outcome>,
 ) -> Outcome {
     tokio::pin!(build);
@@ -41,7 +41,7 @@ pub(super) fn interrupted(owned: &[Entry]) -> String {
     )
 }
 
-pub(super) async fn build_in(setup: &RunOptions<'_>, plan: &Plan, cx: &Cx) -> Outcome {
+pub(super) async fn build_in(setup: &RunOptions<'_>, plan: &Plan, cx: &RunCx) -> Outcome {
     let scratch = setup.home.runtime.join(&plan.run);
     let work = setup.home.data.join("building").join(&plan.run);
     let site = BuildContext {

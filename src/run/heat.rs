@@ -1,12 +1,12 @@
 //! Rendered Heat templates, checked by the cloud's Heat.
 use super::options::RunOptions;
-use crate::provider::Cx;
+use crate::provider::RunCx;
 use crate::report;
 
 /// Has every rendered Heat template checked, where the cloud has a Heat.
 pub(super) async fn heat_accepts(
     setup: &RunOptions<'_>,
-    cx: &Cx,
+    cx: &RunCx,
     rendered: &[report::Rendered],
 ) -> Result<(), String> {
     let Some(validator) = setup.cloud.templates().filter(|_| setup.check_templates) else {

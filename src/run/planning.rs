@@ -13,7 +13,7 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::{BaseLookup, ControllerFacts, Facts, FactsQuery, Publishing};
 use crate::model::image::{Image, Visibility};
 use crate::plan::{self, Plan, Purpose};
-use crate::provider::{CloudError, Cx};
+use crate::provider::{CloudError, RunCx};
 use crate::ready;
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::probe;
@@ -25,7 +25,7 @@ pub async fn make_plans(
     setup: &RunOptions<'_>,
     bundle: &Definition,
     now: Timestamp,
-    cx: &Cx,
+    cx: &RunCx,
 ) -> Result<Vec<Plan>, RunError> {
     let run = plan::run_id(now, 0);
     let mut plans = match missing_base(setup, bundle).await? {
@@ -54,7 +54,7 @@ pub(super) async fn make_plan(
     setup: &RunOptions<'_>,
     bundle: &Definition,
     at: &Moment<'_>,
-    cx: &Cx,
+    cx: &RunCx,
 ) -> Result<Plan, RunError> {
     let (now, purpose) = (at.now, setup.purpose());
     if let (Some(Source::Url { wish, .. }), false) = (&bundle.source, setup.test_only) {

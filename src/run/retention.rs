@@ -4,11 +4,11 @@ use super::options::RunOptions;
 use crate::lifecycle::prune;
 use crate::model::family::{Policy, PruneAction};
 use crate::plan::Plan;
-use crate::provider::Cx;
+use crate::provider::RunCx;
 
 /// Keeps the family at the size its bundle says. The image is published whatever becomes of older
 /// ones, so that nothing in here fails a build.
-pub(super) async fn prune_family(setup: &RunOptions<'_>, plan: &Plan, keep: u32, cx: &Cx) {
+pub(super) async fn prune_family(setup: &RunOptions<'_>, plan: &Plan, keep: u32, cx: &RunCx) {
     let families = [(plan.family.clone(), Policy { keep, at_once: false })];
     let building = match bases_of_live_runs(setup.home) {
         Ok(building) => building,

@@ -13,6 +13,7 @@ use crate::frontend::build_vars;
 use crate::model::facts::BaseLookup;
 use crate::provider::Provider;
 use crate::provider::fake::Memory;
+use crate::provider::ledger::Ledger;
 use crate::provider::ledger::{Kind, LedgerError, Made};
 use crate::sweep::{self, State};
 use crate::system::cancel::Cancel;

@@ -217,10 +217,19 @@ pub fn check(file: &Path, deadline: Duration) -> Cmd {
     Cmd::new("qemu-img", deadline).args(["check", "-q", "-f", "qcow2"]).arg(file).limits(limits)
 }
 
-/// Command that rewrites an image. `format` is that of `from`, because `qemu-img` must not guess.
+/// An image to be rewritten, and where to.
+pub struct Conversion<'a> {
+    pub from: &'a Path,
+    /// Format of `from`, because `qemu-img` must not guess.
+    pub format: Format,
+    pub to: &'a Path,
+}
+
+/// Command that rewrites an image, with the options `how`.
 /// Compression takes long, so only the deadline limits it. A small image may expand to a large one,
 /// so output stops at the disk's floor.
-pub fn convert(from: &Path, format: Format, how: &[&str], to: &Path, deadline: Duration) -> Cmd {
+pub fn convert(conversion: &Conversion<'_>, how: &[&str], deadline: Duration) -> Cmd {
+    let Conversion { from, format, to } = *conversion;
     let limits =
         Limits { address_space: Some(ADDRESS_SPACE), file_size: room(to), ..Limits::default() };
     let cmd = Cmd::new("qemu-img", deadline)

@@ -12,3 +12,4 @@ pub mod lock;
 pub mod paths;
 pub mod reading;
 pub mod scratch;
+pub mod wait;

@@ -26,7 +26,7 @@ use image_factory::testing::plan::{
 };
 use image_factory::testing::provider::fake::Memory;
 use image_factory::testing::provider::ledger::Ledger;
-use image_factory::testing::provider::{Cx, Provider};
+use image_factory::testing::provider::{Provider, RunCx};
 use image_factory::testing::report::Renderer;
 use image_factory::testing::run::{self, Home, RunError, RunOptions, RunOutcome};
 use image_factory::testing::settings::Settings;
@@ -241,11 +241,12 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
     events.add(Box::new(EventFile::open(&dir.join("events.jsonl")).unwrap()));
     events.add(Box::new(Recorder::default()));
     events.add(Box::new(warnings.clone()));
-    let cx = Cx {
-        ledger: Ledger::open(&dir.join("ledger.jsonl")).unwrap(),
-        events: events.clone(),
-        cancel: Cancel::default(),
-    };
+    let cx = RunCx::new(
+        &plan.run,
+        Ledger::open(&dir.join("ledger.jsonl")).unwrap(),
+        events.clone(),
+        Cancel::default(),
+    );
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
     let wall =
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });

@@ -4,7 +4,7 @@ use std::time::Duration;
 use image_factory::testing::plan::{FactsQuery, Named, Placement, Security, VolumePlan};
 use image_factory::testing::provider::ledger::Ledger;
 use image_factory::testing::provider::openstack::{Config, OpenStack, login};
-use image_factory::testing::provider::{Cx, MachinePlacement, Provider, contract};
+use image_factory::testing::provider::{MachinePlacement, Provider, RunCx, contract};
 
 use super::devcloud;
 use super::tiny_disk::tiny_disk;
@@ -24,7 +24,7 @@ async fn holds(volume: Option<VolumePlan>) {
     })
     .unwrap();
     let ledger = Ledger::open(&dir.path().join("facts.jsonl")).unwrap();
-    let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
+    let cx = RunCx::new("", ledger, Default::default(), Default::default());
     let facts = cloud
         .facts(&FactsQuery { image_name: "x".into(), ..FactsQuery::default() }, &cx)
         .await

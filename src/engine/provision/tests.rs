@@ -12,7 +12,7 @@ use crate::model::event::{Events, Sink, Stamped};
 use crate::plan::Plan;
 use crate::provider::fake::Memory;
 use crate::provider::ledger::Ledger;
-use crate::provider::{Cx, Machine};
+use crate::provider::{Machine, RunCx};
 use crate::settings::{AnsibleSettings, Mode, Settings};
 use crate::system::cancel::Cancel;
 use crate::wall::{Config, Wall};
@@ -119,7 +119,7 @@ impl World {
         let events = Events::default();
         events.add(Box::new(self.heard.clone()));
         let cx =
-            Cx { ledger: Ledger::open(&at("ledger")).unwrap(), events, cancel: Cancel::default() };
+            RunCx::new(&plan.run, Ledger::open(&at("ledger")).unwrap(), events, Cancel::default());
         let scratch = at("run").join(&plan.run);
         fs::create_dir_all(&scratch).unwrap();
         fs::write(scratch.join("qmp"), SECRET).unwrap();

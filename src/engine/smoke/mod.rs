@@ -17,7 +17,7 @@ use crate::model::event::{Abreast, Check, Event, Tally, Verdict, seconds};
 use crate::model::image::Image;
 use crate::model::units::GIB;
 use crate::plan::{MachinePlan, SmokePlan};
-use crate::provider::{Cx, Machine};
+use crate::provider::{Machine, RunCx};
 use crate::system::lines;
 
 mod guest;
@@ -72,7 +72,7 @@ pub(super) async fn test(
     let disk_bytes = machine::disk_gib(&smoke.first, image, smoke.grow_gib) * GIB;
     let tested = guest::Tested { running: &first, build_key, builder_id, disk_bytes };
     let abreast = abreast(site);
-    let lane = |wanted: &MachinePlan| Cx { events: abreast.lane(&wanted.name), ..site.cx.clone() };
+    let lane = |wanted: &MachinePlan| site.cx.clone().with_events(abreast.lane(&wanted.name));
     let (tested, results_of) = (&tested, &results);
     let checks = in_lane(site, lane(&smoke.first), async |site: &BuildContext<'_>| {
         guest::all(site, tested, results_of).await
@@ -93,7 +93,7 @@ fn abreast(site: &BuildContext<'_>) -> Abreast {
 /// Runs work on one machine in a lane of its own.
 async fn in_lane<T>(
     site: &BuildContext<'_>,
-    cx: Cx,
+    cx: RunCx,
     work: impl AsyncFnOnce(&BuildContext<'_>) -> T,
 ) -> T {
     work(&site.with(&cx)).await
@@ -109,7 +109,7 @@ async fn both(
     let stop = site.cx.cancel.child();
     let failed: Mutex<Option<BuildError>> = Mutex::default();
     let one = async |wanted: &MachinePlan| {
-        let cx = Cx { events: abreast.lane(&wanted.name), cancel: stop.clone(), ..site.cx.clone() };
+        let cx = site.cx.clone().with_events(abreast.lane(&wanted.name)).with_cancel(stop.clone());
         boot(&site.with(&cx), smoke, wanted, image).await.map_err(|e| {
             failed.lock().expect("nothing panics with it").get_or_insert(e);
             stop.orderly();

@@ -131,7 +131,7 @@ impl World {
         let ledger = Ledger::open(&self.dir.path().join("ledger.jsonl")).unwrap();
         let events = Events::default();
         events.add(Box::new(self.seen.clone()));
-        let cx = Cx { ledger, events, cancel: self.cancel.clone() };
+        let cx = RunCx::new(&plan.run, ledger, events, self.cancel.clone());
         let site = BuildContext {
             cloud: &self.cloud,
             connect: &self.fake,
@@ -177,7 +177,7 @@ pub(super) fn site<'a>(
     world: &'a World,
     connect: &'a dyn Connect,
     plan: &'a Plan,
-    cx: &'a Cx,
+    cx: &'a RunCx,
     wall: &'a Wall,
 ) -> BuildContext<'a> {
     BuildContext {

@@ -9,7 +9,7 @@ use crate::guest::{Command, Connect, Exit, OnOutput, OnProgress, keys};
 use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::provider::fake::Memory;
 use crate::provider::ledger::Ledger;
-use crate::provider::{BootSpec, Cx, Provider};
+use crate::provider::{BootSpec, Provider, RunCx};
 use crate::system::cancel::Cancel;
 
 const FAST: Pace = Pace {
@@ -89,11 +89,12 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
     cloud.look_every(Duration::from_millis(50));
     let events = Events::default();
     events.add(Box::new(told.clone()));
-    let cx = Cx {
-        ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
+    let cx = RunCx::new(
+        "r1",
+        Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
         events,
-        cancel: Cancel::default(),
-    };
+        Cancel::default(),
+    );
     let plan = crate::wall::example_plan(dir.path());
     let settings =
         crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
@@ -117,7 +118,6 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         keep_on_failure: false,
     };
     let spec = BootSpec {
-        run: "r1".into(),
         name: "builder".into(),
         image: cloud.add_image("base", "base").id,
         cpus: 1,
@@ -126,7 +126,7 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         user_data: String::new(),
         place: None,
     };
-    let machine = cloud.compute().boot(&cx, &spec, LONG).await.unwrap();
+    let machine = cloud.compute().boot(&cx.within(LONG), &spec).await.unwrap();
     let key = Arc::new(keys::generate_key("x"));
     let target = Target {
         host: "memory".into(),

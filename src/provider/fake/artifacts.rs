@@ -1,34 +1,25 @@
 //! Images in memory.
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
-
-use async_trait::async_trait;
 
 use super::Memory;
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
 use crate::provider::artifacts::{unadoptable, unpublishable, why_immutable};
-use crate::provider::{Artifacts, CloudError, Cx, Publication};
+use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
 #[async_trait]
 impl Artifacts for Memory {
-    async fn import(
-        &self,
-        cx: &Cx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        _: Duration,
-    ) -> Result<Image, CloudError> {
+    async fn import(&self, cx: &RunCx, name: &str, file: &Path) -> Result<Image, CloudError> {
         let size =
             file.metadata().map_err(CloudError::io(format!("read {}", file.display())))?.len();
-        self.make(cx, run, name, "import", |_| Ok(size)).await
+        self.make(cx, name, "import", |_| Ok(size)).await
     }
 
     async fn publish(
         &self,
-        _: &Cx,
+        _: &RunCx,
         staged: &Image,
         publication: &Publication,
     ) -> Result<Image, CloudError> {
@@ -66,7 +57,7 @@ impl Artifacts for Memory {
 
     async fn set_lifecycle(
         &self,
-        _: &Cx,
+        _: &RunCx,
         image: &Image,
         to: &Lifecycle,
     ) -> Result<Image, CloudError> {
@@ -84,7 +75,7 @@ impl Artifacts for Memory {
         })
     }
 
-    async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
+    async fn adopt(&self, _: &RunCx, image: &Image) -> Result<Image, CloudError> {
         self.mutate("adopt", |world| {
             let what = format!("adopt image {}", image.name);
             let image = world
@@ -104,7 +95,7 @@ impl Artifacts for Memory {
         Ok(self.world().usage(images))
     }
 
-    async fn delete(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
+    async fn delete(&self, _: &RunCx, image: &Image) -> Result<(), CloudError> {
         self.mutate("discard", |world| {
             let Some(there) = world.images.get(&image.id) else { return Ok(()) };
             let used = world.usage(std::slice::from_ref(there)).remove(&image.id);

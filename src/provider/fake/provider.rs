@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use super::Memory;
 use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
 use crate::model::image::{Image, State};
-use crate::provider::{Artifacts, CloudError, Compute, Cx, Provider, Resources};
+use crate::provider::{Artifacts, CloudError, Compute, Provider, Resources, RunCx};
 
 #[async_trait]
 impl Provider for Memory {
@@ -12,7 +12,7 @@ impl Provider for Memory {
         "memory"
     }
 
-    async fn facts(&self, wanted: &FactsQuery, _: &Cx) -> Result<CloudFacts, CloudError> {
+    async fn facts(&self, wanted: &FactsQuery, _: &RunCx) -> Result<CloudFacts, CloudError> {
         let images: Vec<Image> = self
             .artifacts()
             .list()

@@ -1,31 +1,22 @@
 //! Images: [`Artifacts`] of a project.
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
-
-use async_trait::async_trait;
 
 use super::{OpenStack, capture, facts, lifecycle, publish};
 use crate::model::image::{Image, Lifecycle};
-use crate::provider::{Artifacts, CloudError, Cx, Publication};
+use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 use crate::system::cancel::Cancel;
 
 #[async_trait]
 impl Artifacts for OpenStack {
-    async fn import(
-        &self,
-        cx: &Cx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        deadline: Duration,
-    ) -> Result<Image, CloudError> {
-        capture::file(self, cx, run, name, file, deadline).await
+    async fn import(&self, cx: &RunCx, name: &str, file: &Path) -> Result<Image, CloudError> {
+        capture::file(self, cx, name, file).await
     }
 
     async fn publish(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         staged: &Image,
         publication: &Publication,
     ) -> Result<Image, CloudError> {
@@ -38,14 +29,14 @@ impl Artifacts for OpenStack {
 
     async fn set_lifecycle(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         image: &Image,
         to: &Lifecycle,
     ) -> Result<Image, CloudError> {
         lifecycle::set(self, cx, image, to).await
     }
 
-    async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
+    async fn adopt(&self, cx: &RunCx, image: &Image) -> Result<Image, CloudError> {
         lifecycle::adopt(self, cx, image).await
     }
 
@@ -53,7 +44,7 @@ impl Artifacts for OpenStack {
         lifecycle::uses(self, images).await
     }
 
-    async fn delete(&self, cx: &Cx, image: &Image) -> Result<(), CloudError> {
+    async fn delete(&self, cx: &RunCx, image: &Image) -> Result<(), CloudError> {
         lifecycle::discard(self, cx, image).await
     }
 }

@@ -47,7 +47,7 @@ pub async fn base(
     let all: Vec<Record> = by_family.into_iter().chain(by_name).collect();
     match among(&all, wanted, facts.base_is_family, project) {
         BaseLookup::Missing { .. } if !facts.base_is_family => {
-            out_of_lists(cloud, wanted, all, project, cancel).await
+            out_of_lists(cloud, (wanted, project), all, cancel).await
         }
         BaseLookup::Missing { .. } => {
             Ok(BaseLookup::Missing { near: near(cloud, wanted, project, cancel).await? })
@@ -76,9 +76,8 @@ fn is_staged(record: &Record) -> bool {
 /// community, and shared ones that this project has not accepted. Reports unusable ones as such.
 async fn out_of_lists(
     cloud: &OpenStack,
-    wanted: &str,
+    (wanted, project): (&str, &str),
     listed: Vec<Record>,
-    project: &str,
     cancel: &Cancel,
 ) -> Result<BaseLookup, CloudError> {
     let with = |more: &[(&'static str, &str)]| {

@@ -5,18 +5,13 @@ use async_trait::async_trait;
 
 use super::{OpenStack, boot, capture, nova, power};
 use crate::model::image::Image;
-use crate::provider::{BootSpec, CloudError, Compute, Cx, Machine, Power, Reboot, Rescue};
+use crate::provider::{BootSpec, CloudError, Compute, Machine, Power, Reboot, Rescue, RunCx};
 use crate::system::cancel::Cancel;
 
 #[async_trait]
 impl Compute for OpenStack {
-    async fn boot(
-        &self,
-        cx: &Cx,
-        spec: &BootSpec,
-        deadline: Duration,
-    ) -> Result<Machine, CloudError> {
-        boot::boot(self, cx, spec, deadline).await
+    async fn boot(&self, cx: &RunCx, spec: &BootSpec) -> Result<Machine, CloudError> {
+        boot::boot(self, cx, spec).await
     }
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
@@ -45,54 +40,31 @@ impl Compute for OpenStack {
         power::screen(self, machine).await
     }
 
-    async fn reboot(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        how: Reboot,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::reboot(self, cx, machine, how, deadline).await
+    async fn reboot(&self, cx: &RunCx, machine: &Machine, how: Reboot) -> Result<(), CloudError> {
+        power::reboot(self, cx, machine, how).await
     }
 
-    async fn shutdown(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::shutdown(self, cx, machine, deadline).await
+    async fn shutdown(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
+        power::shutdown(self, cx, machine).await
     }
 
     async fn capture(
         &self,
-        cx: &Cx,
-        run: &str,
+        cx: &RunCx,
         machine: &Machine,
         name: &str,
-        deadline: Duration,
     ) -> Result<Image, CloudError> {
-        capture::machine(self, cx, run, machine, name, deadline).await
+        capture::machine(self, cx, machine, name).await
     }
 }
 
 #[async_trait]
 impl Rescue for OpenStack {
-    async fn rescue(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::rescue(self, cx, machine, deadline).await
+    async fn rescue(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
+        power::rescue(self, cx, machine).await
     }
 
-    async fn unrescue(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::unrescue(self, cx, machine, deadline).await
+    async fn unrescue(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
+        power::unrescue(self, cx, machine).await
     }
 }

@@ -11,7 +11,7 @@ use crate::model::facts::{
     BaseLookup, CloudFacts, FactsQuery, Leave, Network, ProjectFacts, QuotaHeadroom,
 };
 use crate::model::image::{self, Image};
-use crate::provider::{CloudError, Cx};
+use crate::provider::{CloudError, RunCx};
 use crate::system::cancel::Cancel;
 
 /// Facts that the cloud does not disclose, collected during concurrent reads.
@@ -52,7 +52,7 @@ impl Untold {
 pub async fn facts(
     cloud: &OpenStack,
     wanted: &FactsQuery,
-    cx: &Cx,
+    cx: &RunCx,
 ) -> Result<CloudFacts, CloudError> {
     let cancel = &cx.cancel;
     // Logs in first, so that a failed login is reported once and not by every call.

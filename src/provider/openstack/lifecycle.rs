@@ -7,7 +7,7 @@ use super::glance::{self, Patch, Record};
 use super::{OpenStack, cinder, nova};
 use crate::model::image::{self, Image, Lifecycle, Visibility};
 use crate::provider::openstack::api::Service;
-use crate::provider::{self, CloudError, Cx};
+use crate::provider::{self, CloudError, RunCx};
 use crate::system::cancel::Cancel;
 
 /// Reads the image again, and checks that it may be changed: owned by this project, published, with
@@ -28,7 +28,7 @@ async fn ours(
 /// Applies one change and reads the image back.
 pub async fn set(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     image: &Image,
     to: &Lifecycle,
 ) -> Result<Image, CloudError> {
@@ -56,7 +56,7 @@ pub async fn set(
 }
 
 /// Adds the proof of origin to an image without one.
-pub async fn adopt(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
+pub async fn adopt(cloud: &OpenStack, cx: &RunCx, image: &Image) -> Result<Image, CloudError> {
     let what = format!("adopt image {}", image.name);
     let gone = || CloudError::refused(&what, format!("image {} is gone", image.id));
     let project = cloud.api.project(&cx.cancel).await?;
@@ -163,7 +163,7 @@ pub async fn uses(
     Ok(uses)
 }
 
-pub async fn discard(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<(), CloudError> {
+pub async fn discard(cloud: &OpenStack, cx: &RunCx, image: &Image) -> Result<(), CloudError> {
     let what = format!("delete image {}", image.name);
     let Some(now) = ours(cloud, image, &what, &cx.cancel).await? else { return Ok(()) };
     let now = now.image(&cloud.api.project(&cx.cancel).await?);

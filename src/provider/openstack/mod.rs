@@ -6,7 +6,6 @@
 //! created. [`compute`], [`artifacts`], [`resources`], [`volume`] and [`heat`] implement the
 //! capabilities on top, with [`boot`], [`power`], [`capture`], [`publish`] and [`lifecycle`].
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,11 +13,12 @@ use async_trait::async_trait;
 
 use super::local_resources::LocalResources;
 use super::{
-    Artifacts, CloudError, Compute, Cx, Provider, Rescue, Resources, TemplateValidator, Volumes,
+    Artifacts, CloudError, Compute, Provider, Rescue, Resources, RunCx, TemplateValidator, Volumes,
 };
 use crate::model::facts::{CloudFacts, FactsQuery, PlacementDefaults};
 use crate::model::image;
 use crate::system::cancel::Cancel;
+use crate::system::wait::{Deadline, Wait};
 
 mod access;
 mod artifacts;
@@ -166,31 +166,12 @@ impl From<ApiError> for CloudError {
     }
 }
 
-/// Polls until `look` returns `Some`: first after `first`, then every [`LOOK`], and less often the
-/// longer it takes, because each poll is a request.
-async fn poll<T, F>(
-    cancel: &Cancel,
-    what: &str,
-    deadline: Duration,
-    first: Duration,
-    mut look: impl FnMut() -> F,
-) -> Result<T, CloudError>
-where
-    F: Future<Output = Result<Option<T>, CloudError>>,
-{
-    let until = std::time::Instant::now() + deadline;
-    cancel.pause(first.min(deadline) / HASTE).await?;
-    let mut pause = LOOK / HASTE;
-    loop {
-        if let Some(found) = look().await? {
-            return Ok(found);
-        }
-        if std::time::Instant::now() >= until {
-            return Err(CloudError::Deadline { what: what.to_owned(), after: deadline });
-        }
-        cancel.pause(pause).await?;
-        pause = (pause * 6 / 5).min(LOOK * 3 / HASTE);
-    }
+/// A wait whose polls are requests: first after `first`, then every [`LOOK`], and less often the
+/// longer it takes.
+fn wait<'a>(what: &'a str, cancel: &'a Cancel, deadline: Deadline, first: Duration) -> Wait<'a> {
+    Wait::new(what, cancel, deadline, LOOK / HASTE)
+        .first_after(first.min(deadline.total()) / HASTE)
+        .backing_off_to(LOOK * 3 / HASTE)
 }
 
 /// Speeds up polling in unit tests.
@@ -205,7 +186,7 @@ impl Provider for OpenStack {
         self.api.name()
     }
 
-    async fn facts(&self, wanted: &FactsQuery, cx: &Cx) -> Result<CloudFacts, CloudError> {
+    async fn facts(&self, wanted: &FactsQuery, cx: &RunCx) -> Result<CloudFacts, CloudError> {
         facts::facts(self, wanted, cx).await
     }
 

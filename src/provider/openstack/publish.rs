@@ -7,12 +7,12 @@ use super::glance::{self, Patch, Record};
 use super::{OpenStack, base};
 use crate::model::family;
 use crate::model::image::{Image, Visibility};
-use crate::provider::{self, CloudError, Cx, Publication};
+use crate::provider::{self, CloudError, Publication, RunCx};
 use crate::system::cancel::Cancel;
 
 pub async fn publish(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     staged: &Image,
     publication: &Publication,
 ) -> Result<Image, CloudError> {

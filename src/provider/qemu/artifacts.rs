@@ -1,34 +1,24 @@
 //! Images: [`Artifacts`] of this machine.
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
-
-use async_trait::async_trait;
 
 use super::{Local, capture, lifecycle};
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
 use crate::provider::artifacts::unpublishable;
-use crate::provider::{Artifacts, CloudError, Cx, Publication};
+use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
 #[async_trait]
 impl Artifacts for Local {
-    async fn import(
-        &self,
-        cx: &Cx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        deadline: Duration,
-    ) -> Result<Image, CloudError> {
-        capture::file(cx, &self.layout, &self.store, file, &capture::Order { run, name, deadline })
-            .await
+    async fn import(&self, cx: &RunCx, name: &str, file: &Path) -> Result<Image, CloudError> {
+        capture::file(self, cx, file, name).await
     }
 
     /// Ignores `members`: the store has no projects.
     async fn publish(
         &self,
-        _: &Cx,
+        _: &RunCx,
         staged: &Image,
         publication: &Publication,
     ) -> Result<Image, CloudError> {
@@ -69,14 +59,14 @@ impl Artifacts for Local {
 
     async fn set_lifecycle(
         &self,
-        _: &Cx,
+        _: &RunCx,
         image: &Image,
         to: &Lifecycle,
     ) -> Result<Image, CloudError> {
         lifecycle::set(&self.store, &image.id, to)
     }
 
-    async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
+    async fn adopt(&self, _: &RunCx, image: &Image) -> Result<Image, CloudError> {
         lifecycle::adopt(&self.store, &image.id)
     }
 
@@ -84,7 +74,7 @@ impl Artifacts for Local {
         lifecycle::uses(&self.layout, images)
     }
 
-    async fn delete(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
+    async fn delete(&self, _: &RunCx, image: &Image) -> Result<(), CloudError> {
         lifecycle::discard(&self.store, &self.layout, &image.id)
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::local_resources::LocalResources;
-use super::{Artifacts, CloudError, Compute, Cx, Provider, Resources, Volumes};
+use super::{Artifacts, CloudError, Compute, Provider, Resources, RunCx, Volumes};
 use crate::model::facts::Lack;
 use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
 use crate::system::cancel::{Cancel, Cancelled};
@@ -116,7 +116,7 @@ impl Provider for Local {
         true
     }
 
-    async fn facts(&self, wanted: &FactsQuery, cx: &Cx) -> Result<CloudFacts, CloudError> {
+    async fn facts(&self, wanted: &FactsQuery, cx: &RunCx) -> Result<CloudFacts, CloudError> {
         let base =
             wanted.base.as_deref().map_or(Ok(BaseLookup::None), |base| self.store.find(base))?;
         let version = self.version(&cx.cancel).await?;

@@ -10,17 +10,18 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
 use tokio::process::Child;
 
 use super::machine::MachineDir;
 use crate::provider::ledger::{Kind, Made};
-use crate::provider::{CloudError, Cx};
+use crate::provider::{CloudError, RunCx};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::process::Proc;
 use crate::system::exec::{self, Cmd, PROCESS_MARK};
+use crate::system::wait::{Deadline, Wait};
 
 #[cfg(test)]
 mod tests;
@@ -158,7 +159,7 @@ fn resolvers(read: impl Fn(&str) -> Option<String>) -> Vec<Ipv4Addr> {
 
 /// Starts the network of a machine whose SSH is reachable at `port` of 127.0.0.1 (0: a free one).
 pub async fn start(
-    cx: &Cx,
+    cx: &RunCx,
     reach: &Reach,
     place: &MachineDir,
     port: u16,
@@ -199,7 +200,7 @@ fn what(place: &MachineDir) -> String {
 }
 
 async fn carried(
-    cx: &Cx,
+    cx: &RunCx,
     means: &Means,
     place: &MachineDir,
     port: u16,
@@ -269,7 +270,7 @@ fn hold(port: u16) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn begin(cx: &Cx, cmd: &Cmd, log: &File, what: &str) -> Result<(Child, Proc), CloudError> {
+async fn begin(cx: &RunCx, cmd: &Cmd, log: &File, what: &str) -> Result<(Child, Proc), CloudError> {
     let name = cmd.env.get(PROCESS_MARK).cloned().unwrap_or_default();
     let start = || async {
         let child = exec::spawn(cmd, log).map_err(super::machine::convert_error(what))?;
@@ -282,13 +283,13 @@ async fn begin(cx: &Cx, cmd: &Cmd, log: &File, what: &str) -> Result<(Child, Pro
 
 /// Waits until `passt` listens. If it exited, the error holds its output.
 async fn listening(
-    cx: &Cx,
+    cx: &RunCx,
     child: &mut Child,
     port: u16,
     place: &MachineDir,
 ) -> Result<(), CloudError> {
     let what = what(place);
-    let until = Instant::now() + START;
+    let mut wait = Wait::new(&what, &cx.cancel, Deadline::after(START), Duration::from_millis(20));
     loop {
         if let Ok(Some(status)) = child.try_wait() {
             let said = format!(
@@ -296,15 +297,12 @@ async fn listening(
                 exec::status_text(status),
                 place.last_words_in(LOG)
             );
-            return Err(CloudError::refused(what, said));
+            return Err(CloudError::refused(&what, said));
         }
         if fs::read_to_string("/proc/net/tcp").is_ok_and(|table| listens(&table, port)) {
             return Ok(());
         }
-        if Instant::now() >= until {
-            return Err(CloudError::Deadline { what, after: START });
-        }
-        cx.cancel.pause(Duration::from_millis(20)).await?;
+        wait.pause().await?;
     }
 }
 

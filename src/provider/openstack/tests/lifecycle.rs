@@ -7,8 +7,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use super::super::{Config, OpenStack};
 use super::{asked, cloud, login_of};
 use crate::model::image::{Image, Lifecycle, State};
-use crate::provider::ledger::Ledger;
-use crate::provider::{Cx, Provider};
+use crate::provider::{Provider, RunCx};
 
 pub const IMAGE: &str = "/image/v2/images/i1";
 pub const SERVERS: &str = "/compute/v2.1/servers/detail";
@@ -36,7 +35,7 @@ pub fn image(record: &Value) -> Image {
     super::super::glance::Record::of(map).image("p1")
 }
 
-pub fn openstack(server: &MockServer) -> (OpenStack, Cx) {
+pub fn openstack(server: &MockServer) -> (OpenStack, RunCx) {
     let home = std::path::PathBuf::from("/nonexistent");
     let config = Config {
         login: login_of(server),
@@ -46,7 +45,7 @@ pub fn openstack(server: &MockServer) -> (OpenStack, Cx) {
         owner: "me".into(),
         ssh_from: Vec::new(),
     };
-    let cx = Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
+    let cx = RunCx::outside(Default::default());
     (OpenStack::new(config).unwrap(), cx)
 }
 

@@ -13,7 +13,7 @@ use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::model::image::Image;
 use crate::provider::ledger::{Kind, Ledger};
 use crate::provider::openstack::{Config, OpenStack};
-use crate::provider::{CloudError, Cx, Provider};
+use crate::provider::{CloudError, Provider, RunCx};
 use crate::system::digest::Hasher;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ impl Sink for Notes {
 struct Bench {
     dir: tempfile::TempDir,
     server: MockServer,
-    cx: Cx,
+    cx: RunCx,
     notes: Notes,
     /// What uploads are answered, one after the other.
     puts: &'static [u16],
@@ -43,11 +43,12 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let (notes, events) = (Notes::default(), Events::default());
         events.add(Box::new(notes.clone()));
-        let cx = Cx {
-            ledger: Ledger::open(&dir.path().join("ledger")).unwrap(),
+        let cx = RunCx::new(
+            "r1",
+            Ledger::open(&dir.path().join("ledger")).unwrap(),
             events,
-            cancel: Default::default(),
-        };
+            Default::default(),
+        );
         Self { dir, server: cloud().await, cx, notes, puts: &[204] }
     }
 
@@ -87,7 +88,7 @@ impl Bench {
             owner: "test".into(),
             ssh_from: Vec::new(),
         };
-        OpenStack::new(config).unwrap().artifacts().import(&self.cx, "r1", "x", disk, SOON).await
+        OpenStack::new(config).unwrap().artifacts().import(&self.cx.within(SOON), "x", disk).await
     }
 
     /// What was uploaded; `None`: nothing was.

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::super::super::machine::{CONSOLE, Hardware, LOG as QEMU_LOG, MachineDir, OVERLAY, SEED};
 use super::super::super::{Accel, accel};
@@ -16,7 +17,7 @@ const MANY_SECONDS: Duration = Duration::from_secs(120);
 struct Bench {
     dir: tempfile::TempDir,
     place: MachineDir,
-    cx: Cx,
+    cx: RunCx,
     hardware: Hardware,
 }
 
@@ -57,7 +58,7 @@ async fn bench() -> Bench {
     exec::output(&disk, &Cancel::default()).await.unwrap();
     std::fs::write(place.file(SEED), vec![0; 1 << 20]).unwrap();
     let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
-    let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
+    let cx = RunCx::new("r", ledger, Default::default(), Default::default());
     let hardware = Hardware {
         cpus: 1,
         ram_mib: 256,
