@@ -4,6 +4,7 @@ pub mod check;
 pub mod definition;
 pub mod diagnostic;
 pub mod digest;
+pub mod error_kind;
 pub mod event;
 pub mod facts;
 pub mod family;

@@ -24,7 +24,7 @@ impl Artifacts for Memory {
         publication: &Publication,
     ) -> Result<Image, CloudError> {
         self.mutate("publish", |world| {
-            let missing = || CloudError::refused(format!("image {}", staged.id), "does not exist");
+            let missing = || CloudError::missing(format!("image {}", staged.id));
             let there: Vec<Image> = world.images.values().cloned().collect();
             let image = world.images.get_mut(&staged.id).ok_or_else(missing)?;
             if let Some(why) = unpublishable(image, publication) {
@@ -63,10 +63,8 @@ impl Artifacts for Memory {
     ) -> Result<Image, CloudError> {
         self.mutate("set_standing", |world| {
             let what = format!("change image {}", image.name);
-            let image = world
-                .images
-                .get_mut(&image.id)
-                .ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            let image =
+                world.images.get_mut(&image.id).ok_or_else(|| CloudError::missing(&what))?;
             if let Some(why) = why_immutable(image) {
                 return Err(CloudError::refused(what, why));
             }
@@ -78,10 +76,8 @@ impl Artifacts for Memory {
     async fn adopt(&self, _: &RunCx, image: &Image) -> Result<Image, CloudError> {
         self.mutate("adopt", |world| {
             let what = format!("adopt image {}", image.name);
-            let image = world
-                .images
-                .get_mut(&image.id)
-                .ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            let image =
+                world.images.get_mut(&image.id).ok_or_else(|| CloudError::missing(&what))?;
             match unadoptable(image) {
                 Some(why) => return Err(CloudError::refused(what, why)),
                 None if !image.is_ours() => image.prove(image.created),

@@ -17,10 +17,7 @@ impl Compute for Memory {
         let create = || async {
             self.mutate("boot", |world| {
                 if !world.images.contains_key(&spec.image) {
-                    return Err(CloudError::refused(
-                        format!("image {}", spec.image),
-                        "does not exist",
-                    ));
+                    return Err(CloudError::missing(format!("image {}", spec.image)));
                 }
                 world.booted.push(spec.clone());
                 let id = world.id();

@@ -159,8 +159,8 @@ impl From<ApiError> for CloudError {
         match e {
             ApiError::Cancelled(c) => c.into(),
             e => {
-                let hint = e.hint();
-                Self::Refused { what: e.what().to_owned(), reason: e.reason(), hint }
+                let (hint, kind) = (e.hint(), e.kind());
+                Self::Refused { what: e.what().to_owned(), reason: e.reason(), hint, kind }
             }
         }
     }
