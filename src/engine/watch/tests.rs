@@ -1,11 +1,10 @@
 //! A machine that goes silent and comes back, and one that does not, with seconds made short.
-use std::path::Path;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 
 use super::*;
-use crate::guest::{Command, Connect, Exit, OnOutput, OnProgress, keys};
+use crate::guest::{Command, Connect, Exit, OnOutput, OnProgress, Transfer, keys};
 use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::provider::fake::Memory;
 use crate::provider::ledger::Ledger;
@@ -46,14 +45,7 @@ impl Remote for Moody {
     async fn exec(&self, _: Command, _: OnOutput) -> Result<Exit, RemoteError> {
         self.answer().map(|()| Exit::Code(0))
     }
-    async fn put(
-        &self,
-        _: &Path,
-        _: &str,
-        _: bool,
-        _: Duration,
-        _: OnProgress,
-    ) -> Result<(), RemoteError> {
+    async fn put(&self, _: &Transfer<'_>, _: OnProgress) -> Result<(), RemoteError> {
         self.answer()
     }
     async fn ping(&self, _: Duration) -> Result<(), RemoteError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use image_factory::testing::event::{Event, Sink, Stamped};
 use image_factory::testing::guest::{
-    Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
+    Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target, Transfer,
 };
 use image_factory::testing::provider::qemu::{Accel, Local, LocalConfig};
 use image_factory::testing::report::Renderer;
@@ -157,14 +157,7 @@ impl Remote for Session {
         Ok(Exit::Code(0))
     }
 
-    async fn put(
-        &self,
-        _: &Path,
-        _: &str,
-        _: bool,
-        _: Duration,
-        _: OnProgress,
-    ) -> Result<(), RemoteError> {
+    async fn put(&self, _: &Transfer<'_>, _: OnProgress) -> Result<(), RemoteError> {
         Ok(())
     }
 
