@@ -53,7 +53,10 @@ pub async fn machine(
             })
             .await?
         }
-        Some(volume) => volume_image(cloud, cx, machine, (volume, name)).await?,
+        Some(volume) => {
+            let source = BootVolume { machine, id: volume };
+            volume_image(cloud, cx, &source, name).await?
+        }
     };
     // The server of a volume was deleted before the upload, and shows no progress.
     let at_work = server.boot_volume().is_none().then_some(server.id.as_str());
@@ -64,13 +67,21 @@ pub async fn machine(
     Ok(image)
 }
 
-/// Uploads a boot volume as image `name`. Deletes its server first, because the volume must be unused.
+/// The volume that a machine boots from.
+struct BootVolume<'a> {
+    machine: &'a Machine,
+    id: &'a str,
+}
+
+/// Uploads a boot volume as image `name`. Deletes its server first, because the volume must be
+/// unused.
 async fn volume_image(
     cloud: &OpenStack,
     cx: &RunCx,
-    machine: &Machine,
-    (volume, name): (&str, &str),
+    source: &BootVolume<'_>,
+    name: &str,
 ) -> Result<String, CloudError> {
+    let BootVolume { machine, id: volume } = *source;
     resources::delete_server(cloud, &cx.run, &machine.id).await?;
     cx.ledger.gone_by_id(Kind::Machine, &machine.id)?;
     let free = || async {
