@@ -103,7 +103,7 @@ pub mod plan {
 }
 pub mod guest {
     pub use crate::guest::{
-        Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
+        Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target, Transfer,
     };
     pub mod keys {
         pub use crate::guest::keys::{generate_key, known_hosts_line, private_text};

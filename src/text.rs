@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 pub mod shell;
+pub mod suggest;
 
 /// Maximum characters of one finding's line.
 pub const LINE: usize = 2000;

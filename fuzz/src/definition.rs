@@ -17,8 +17,8 @@ fn tree(vars: &[u8], template: Option<&[u8]>) -> PathBuf {
 
 fn load(
     tree: &Path,
-) -> Result<frontend::Loaded, Vec<image_factory::testing::diagnostic::Diagnostic>> {
-    frontend::load(tree, &tree.join("images/x"))
+) -> Result<build_vars::Loaded, Vec<image_factory::testing::diagnostic::Diagnostic>> {
+    build_vars::load(tree, &tree.join("images/x"))
 }
 
 /// A bundle, or findings that stand inside the file, and not more of them than anybody reads; twice

@@ -3,9 +3,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::{Common, Failure, err, places, show};
-use crate::frontend;
 use crate::engine::Goal;
 use crate::engine::run_dir::Home;
+use crate::frontend;
 
 use crate::guest::ssh::Ssh;
 use crate::jobs::{Factory, RunOptions, Show};

@@ -3,13 +3,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
-use crate::frontend;
 use crate::engine::run_dir;
+use crate::frontend;
 
-use crate::model::event::Events;
 use crate::model::facts::FactsQuery;
 use crate::provider::RunCx;
-use crate::provider::ledger::Ledger;
+
 use crate::ready;
 use crate::system::exec::probe;
 
@@ -171,8 +170,7 @@ async fn cloud(context: &Context, sheet: &mut Sheet) -> bool {
             return true;
         }
     };
-    let cx =
-        RunCx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let cx = RunCx::outside(context.cancel.clone());
     let facts = match cloud.facts(&FactsQuery::default(), &cx).await.map_err(Failure::from) {
         Ok(facts) => facts,
         Err(failure) => {

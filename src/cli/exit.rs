@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::engine::BuildError;
 use crate::jobs::{RunError, RunOutcome};
 use crate::model::diagnostic::Diagnostic;
+use crate::model::error_kind::ErrorKind;
 use crate::provider::CloudError;
 use crate::ready::user;
 use crate::system::cancel::Cancelled;
@@ -148,8 +149,7 @@ impl From<Cancelled> for Failure {
 impl From<CloudError> for Failure {
     fn from(e: CloudError) -> Self {
         let hint = cloud_hint(&e);
-        let code = if matches!(e, CloudError::Cancelled(_)) { STOPPED } else { CLOUD };
-        Self { hint, ..Self::new(code, e.to_string()) }
+        Self { hint, ..Self::new(kind_code(e.kind()), e.to_string()) }
     }
 }
 
@@ -186,14 +186,28 @@ pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
         .unwrap_or(0)
 }
 
+/// Exit code of an error of a cloud or of this machine.
+fn kind_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Cancelled => STOPPED,
+        ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::Quota
+        | ErrorKind::Unauthorized
+        | ErrorKind::Unavailable
+        | ErrorKind::Unsupported
+        | ErrorKind::InvalidInput
+        | ErrorKind::Deadline
+        | ErrorKind::Internal => CLOUD,
+    }
+}
+
 fn run_code(e: &RunError) -> u8 {
     match e {
         RunError::Bad(_) => BUNDLE,
         RunError::Proxy(_) => USAGE,
-        RunError::Cloud(CloudError::Cancelled(_)) => STOPPED,
-        RunError::Cloud(_) | RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => {
-            CLOUD
-        }
+        RunError::Cloud(e) => kind_code(e.kind()),
+        RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
         RunError::Build(e) if e.is_cancelled() => STOPPED,
         RunError::Build(e) => match e {
             BuildError::Cloud(_)

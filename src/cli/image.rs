@@ -9,6 +9,7 @@ use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family;
 use crate::model::image::{Image, Provenance, State};
 use crate::provider::Provider;
+use crate::text::suggest;
 
 mod adopt;
 mod prune;
@@ -113,7 +114,7 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
 
 /// `known` are the families that have images.
 fn no_family(wanted: &str, known: &[&str]) -> Failure {
-    let suggestion = known.iter().find(|family| strsim::jaro_winkler(family, wanted) > 0.85);
+    let suggestion = known.iter().find(|family| suggest::is_near(family, wanted));
     Failure::cloud(format!("no family `{wanted}`")).hint(match suggestion {
         Some(suggestion) => format!("did you mean `{suggestion}`?"),
         None if known.is_empty() => {

@@ -7,11 +7,11 @@ use crate::engine::Goal;
 use crate::frontend::{self, build_vars};
 use crate::jobs::{RunOptions, RunRequest};
 use crate::model::definition::Definition;
-use crate::model::event::Events;
+
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::Image;
 use crate::model::kind::Kind;
-use crate::provider::ledger::Ledger;
+
 use crate::provider::{Provider, RunCx};
 use crate::system::scratch::Scratch;
 
@@ -68,8 +68,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 
 /// Fails if the cloud has no such image, or several.
 async fn there(context: &Context, cloud: &dyn Provider, image: &str) -> Result<(), Failure> {
-    let cx =
-        RunCx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let cx = RunCx::outside(context.cancel.clone());
     let wanted =
         FactsQuery { base: Some(image.to_owned()), base_only: true, ..FactsQuery::default() };
     let near = match cloud.facts(&wanted, &cx).await?.base {

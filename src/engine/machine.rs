@@ -226,7 +226,6 @@ pub(super) async fn boot(
 ) -> Result<Machine, BuildError> {
     let place = wanted.flavor.as_ref().zip(site.plan.site.as_ref());
     let spec = BootSpec {
-        run: site.plan.run.clone(),
         name: wanted.name.clone(),
         image: image.id.clone(),
         cpus: wanted.cpus,
@@ -240,7 +239,7 @@ pub(super) async fn boot(
     Ok(site
         .cloud
         .compute()
-        .boot(site.cx, &spec, Duration::from_secs(site.plan.timeouts.boot))
+        .boot(&site.cx.within(Duration::from_secs(site.plan.timeouts.boot)), &spec)
         .await?)
 }
 
@@ -343,20 +342,14 @@ pub(super) async fn capture(
     site.cx.events.doing(format!("shutting {} down", machine.name));
     site.cloud
         .compute()
-        .shutdown(site.cx, &machine, Duration::from_secs(site.plan.timeouts.shutdown))
+        .shutdown(&site.cx.within(Duration::from_secs(site.plan.timeouts.shutdown)), &machine)
         .await?;
     site.cx.events.doing("capturing the disk");
     let name = format!("{}{}", site.plan.run, image::STAGED);
     Ok(site
         .cloud
         .compute()
-        .capture(
-            site.cx,
-            &site.plan.run,
-            &machine,
-            &name,
-            Duration::from_secs(site.plan.timeouts.capture),
-        )
+        .capture(&site.cx.within(Duration::from_secs(site.plan.timeouts.capture)), &machine, &name)
         .await?)
 }
 

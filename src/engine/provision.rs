@@ -7,7 +7,7 @@ use super::answer::{self, NoAnswer, exit_text};
 use super::heard::{LastLines, lines_to};
 use super::machine::{self, Running};
 use super::{BuildContext, BuildError, tidy as tidy_script, watch};
-use crate::guest::{Command, Exit, RemoteError};
+use crate::guest::{Command, Exit, RemoteError, Transfer};
 use crate::model::event::{Event, seconds};
 use crate::plan::StepPlan;
 
@@ -186,7 +186,9 @@ async fn run(
                     events.emit(Event::Progress { done, of, unit: "bytes".into() });
                 }
             });
-            builder.remote.put(&dir.join(src), dest, step.sudo, limit, progress).await.map_err(lost)
+            let src = &dir.join(src);
+            let transfer = Transfer { src, dest, sudo: step.sudo, deadline: limit };
+            builder.remote.put(&transfer, progress).await.map_err(lost)
         }
         StepKind::Reboot => unreachable!("handled above"),
     }

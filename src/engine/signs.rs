@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::model::event::{Event, Events, Sink, Stamped};
     use crate::provider::fake::Memory;
-    use crate::provider::ledger::Ledger;
+
     use crate::provider::{Provider, RunCx};
     use crate::system::cancel::Cancel;
     use std::sync::{Arc, Mutex};
@@ -101,7 +101,7 @@ mod tests {
         let (cloud, warned, dir) = (Memory::new(), Warned::default(), tempfile::tempdir().unwrap());
         let events = Events::default();
         events.add(Box::new(warned.clone()));
-        let cx = RunCx { ledger: Ledger::none(), events, cancel: Cancel::default() };
+        let cx = RunCx::outside(Cancel::default()).with_events(events);
         let plan = crate::wall::example_plan(dir.path());
         let settings =
             crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };

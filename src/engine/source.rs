@@ -73,13 +73,7 @@ async fn take_in(site: &BuildContext<'_>, file: &Path) -> Result<Image, BuildErr
     Ok(site
         .cloud
         .artifacts()
-        .import(
-            site.cx,
-            &site.plan.run,
-            &staged,
-            file,
-            Duration::from_secs(site.plan.timeouts.upload),
-        )
+        .import(&site.cx.within(Duration::from_secs(site.plan.timeouts.upload)), &staged, file)
         .await?)
 }
 

@@ -161,7 +161,7 @@ async fn a_machine_that_is_not_reached_is_told_with_the_setting() {
         let mut plan = world.plan();
         (plan.site, plan.timeouts.ssh) = (Some(site_admitting(ssh_from)), 1);
         let ledger = Ledger::open(&world.dir.path().join("l")).unwrap();
-        let cx = RunCx { ledger, events: Events::default(), cancel: Cancel::default() };
+        let cx = RunCx::new(&plan.run, ledger, Events::default(), Cancel::default());
         let outcome = build(&BuildContext {
             keep_on_failure: false,
             ..site(&world, &Deaf, &plan, &cx, &wall)

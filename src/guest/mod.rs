@@ -85,6 +85,17 @@ pub type OnOutput = Box<dyn FnMut(Stream, &[u8]) + Send>;
 /// Receives (bytes sent, total bytes).
 pub type OnProgress = Box<dyn FnMut(u64, u64) + Send>;
 
+/// A file or directory to send.
+#[derive(Debug, Clone, Copy)]
+pub struct Transfer<'a> {
+    pub src: &'a Path,
+    /// One ending in `/` is the directory for a file.
+    pub dest: &'a str,
+    /// Writes as root.
+    pub sudo: bool,
+    pub deadline: Duration,
+}
+
 /// One session. Calls may run concurrently.
 #[async_trait]
 pub trait Remote: Send + Sync {
@@ -93,16 +104,8 @@ pub trait Remote: Send + Sync {
     async fn exec(&self, command: Command, output: OnOutput) -> Result<Exit, RemoteError>;
 
     /// Sends a file, or a directory (the contents of `src` become the contents of `dest`), keeping
-    /// modes. A `dest` ending in `/` is the directory for a file. Creates parents. `sudo` writes as
-    /// root.
-    async fn put(
-        &self,
-        src: &Path,
-        dest: &str,
-        sudo: bool,
-        deadline: Duration,
-        progress: OnProgress,
-    ) -> Result<(), RemoteError>;
+    /// modes. Creates parents.
+    async fn put(&self, transfer: &Transfer<'_>, progress: OnProgress) -> Result<(), RemoteError>;
 
     /// Checks that the machine answers. Starts no process there.
     async fn ping(&self, deadline: Duration) -> Result<(), RemoteError>;

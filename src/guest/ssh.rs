@@ -15,7 +15,9 @@ use tokio::sync::oneshot;
 
 use self::job::{Input, Task};
 use self::wake::Wake;
-use super::{Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target};
+use super::{
+    Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target, Transfer,
+};
 
 mod channel;
 mod job;
@@ -151,20 +153,16 @@ impl Remote for Handle {
         .await
     }
 
-    async fn put(
-        &self,
-        src: &Path,
-        dest: &str,
-        sudo: bool,
-        deadline: Duration,
-        progress: OnProgress,
-    ) -> Result<(), RemoteError> {
+    async fn put(&self, transfer: &Transfer<'_>, progress: OnProgress) -> Result<(), RemoteError> {
+        let Transfer { src, dest, sudo, deadline } = *transfer;
         let id = fresh_id();
         let parcel = pack::pack(src, &id, self.wake.clone()).await?;
         let command = if parcel.directory {
-            shell::put_tree(dest, parcel.mode, sudo, &id)?
+            shell::put_tree(&shell::Destination { path: dest, mode: parcel.mode, sudo }, &id)?
         } else {
-            shell::put_file(&place(dest, src), parcel.total, parcel.mode, sudo, &id)?
+            let path = &place(dest, src);
+            let to = shell::Destination { path, mode: parcel.mode, sudo };
+            shell::put_file(&to, parcel.total, &id)?
         };
         let complaint = Arc::new(Mutex::new(Vec::new()));
         let heard = complaint.clone();

@@ -1,9 +1,9 @@
 //! The base of a bundle: whether it has to be built first.
-use crate::model::category::OS;
 use super::factory::Setup;
 use super::outcome::RunError;
 use super::run::reading;
 use crate::frontend::{self};
+use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::kind::Kind;

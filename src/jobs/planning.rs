@@ -1,11 +1,5 @@
 //! Facts and plan of a run: reads only.
 
-
-
-
-
-
-
 use crate::plan::Request;
 use std::path::{Path, PathBuf};
 

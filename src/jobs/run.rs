@@ -16,16 +16,12 @@ use crate::log;
 use crate::model::definition::{Base, Definition};
 use crate::model::event::{Event, Events, Stage, seconds};
 use crate::plan::{self, Plan, Purpose};
-use crate::provider::ledger::Ledger;
+
 use crate::provider::{CloudError, RunCx};
 
 /// A context for calls that only read.
 pub(super) fn reading(setup: Setup<'_>) -> RunCx {
-    RunCx {
-        ledger: Ledger::none(),
-        events: Events::default(),
-        cancel: setup.options.cancel.clone(),
-    }
+    RunCx::outside(setup.options.cancel.clone())
 }
 
 /// A run that has begun: somebody may have seen its ID.
@@ -58,7 +54,7 @@ pub(super) async fn one(setup: Setup<'_>, bundle: &Definition, events: Events) -
     };
     let (events, total) = (&begun.cx.events, seconds(begun.begin.elapsed()));
     events.emit(Event::StageDone { stage: Stage::Plan, seconds: total });
-    begun.cx = RunCx { ledger, cancel: setup.options.cancel.child(), events: events.clone() };
+    begun.cx = RunCx::new(&begun.run, ledger, events.clone(), setup.options.cancel.child());
     let outcome = stoppable(setup, &begun.cx, build_in(setup, &plan, &begun.cx)).await;
     Ending { setup, bundle, plan: &plan, begun: &begun }.finish(outcome).await
 }
@@ -101,7 +97,7 @@ async fn begin(setup: Setup<'_>, bundle: &Definition, events: Events) -> Result<
         },
         cloud: setup.factory.provider.name().into(),
     });
-    let cx = RunCx { events, ..reading(setup) };
+    let cx = reading(setup).with_events(events);
     Ok(Begun { run, begin, now, dir, recorder, cx })
 }
 

@@ -10,7 +10,7 @@ use super::planning::host_facts;
 use super::*;
 use crate::engine::Goal;
 use crate::engine::run_dir::Home;
-use crate::frontend::{self, build_vars};
+use crate::frontend::{self};
 use crate::guest::{Connect, Remote, RemoteError, Target};
 use crate::model::definition::Definition;
 use crate::model::event::{Event, Sink, Stamped};

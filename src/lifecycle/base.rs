@@ -1,6 +1,6 @@
 //! The name of a definition's base on a cloud.
-use crate::model::category::OS;
 use crate::frontend::{self};
+use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
 use crate::model::diagnostic::Diagnostic;
 

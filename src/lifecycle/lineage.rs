@@ -4,15 +4,15 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::base::base_name;
-use crate::frontend;
 use crate::engine::run_dir;
+use crate::frontend;
 
 use crate::model::definition::{Base, Definition};
-use crate::model::event::{Check, Event, Events, Stamped, Tally};
+use crate::model::event::{Check, Event, Stamped, Tally};
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family::{self, CurrentInputs};
 use crate::model::image::{self, Image, State};
-use crate::provider::ledger::Ledger;
+
 use crate::provider::{CloudError, Provider, RunCx};
 
 #[derive(Debug, Serialize)]
@@ -148,8 +148,7 @@ async fn looked_up(
     name: &str,
     family: bool,
 ) -> Result<Option<Image>, CloudError> {
-    let cx =
-        RunCx { ledger: Ledger::none(), events: Events::default(), cancel: Default::default() };
+    let cx = RunCx::outside(Default::default());
     let wanted = FactsQuery {
         base: Some(name.to_owned()),
         base_is_family: family,

@@ -111,7 +111,7 @@ mod tests {
             cloud.put(image);
         }
         let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
-        (cloud, RunCx { ledger, events: Default::default(), cancel: Default::default() }, dir)
+        (cloud, RunCx::new("r1", ledger, Default::default(), Default::default()), dir)
     }
 
     async fn state(cloud: &Memory) -> String {
@@ -220,7 +220,6 @@ mod tests {
             .find(|i| i.name == "web-1")
             .unwrap();
         let spec = BootSpec {
-            run: "r9".into(),
             name: "factory-r9-m".into(),
             image: used.id,
             cpus: 1,
@@ -229,7 +228,8 @@ mod tests {
             user_data: String::new(),
             place: None,
         };
-        let machine = cloud.compute().boot(&cx, &spec, std::time::Duration::ZERO).await.unwrap();
+        let machine =
+            cloud.compute().boot(&cx.within(std::time::Duration::ZERO), &spec).await.unwrap();
         for _ in 0..3 {
             keep(&cloud, &cx, 1, true, false).await;
             assert_eq!(state(&cloud).await, "1h 3");

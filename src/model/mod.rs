@@ -3,7 +3,8 @@
 //! In the order of use: a module imports only from those above it.
 
 pub mod units;
-pub mod category;
+pub mod error_kind;
+
 pub mod digest;
 pub mod format;
 pub mod source_uri;
@@ -11,6 +12,7 @@ pub mod source;
 pub mod diagnostic;
 pub mod field;
 pub mod kind;
+pub mod category;
 pub mod step;
 pub mod check;
 pub mod image;

@@ -1,9 +1,7 @@
 //! Images: import, publication, lifecycle, deletion, and the rules that protect them.
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
-
-use async_trait::async_trait;
 
 use super::{CloudError, Publication, RunCx};
 use crate::model::image::{self, Image, Lifecycle, Provenance, State};
@@ -13,14 +11,7 @@ use crate::text::shell;
 #[async_trait]
 pub trait Artifacts: Send + Sync {
     /// Imports a disk image file as a staged image called `name`.
-    async fn import(
-        &self,
-        cx: &RunCx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        deadline: Duration,
-    ) -> Result<Image, CloudError>;
+    async fn import(&self, cx: &RunCx, name: &str, file: &Path) -> Result<Image, CloudError>;
 
     /// Publishes a staged image of the publication's run, in one write. Returns the image as read
     /// back, with the additions of [`Publication::proven`] at the time given by

@@ -11,8 +11,6 @@ use crate::model::placement::Placement;
 /// A machine to boot.
 #[derive(Debug, Clone)]
 pub struct BootSpec {
-    /// ID of its run; also the owner tag.
-    pub run: String,
     /// Name and hostname. Contains the run ID; at most 63 characters.
     pub name: String,
     /// ID of the image to boot from, published or staged.
@@ -69,12 +67,7 @@ pub enum Reboot {
 /// Boots machines and looks after them. Every cloud has it.
 #[async_trait]
 pub trait Compute: Send + Sync {
-    async fn boot(
-        &self,
-        cx: &RunCx,
-        spec: &BootSpec,
-        deadline: Duration,
-    ) -> Result<Machine, CloudError>;
+    async fn boot(&self, cx: &RunCx, spec: &BootSpec) -> Result<Machine, CloudError>;
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError>;
 
@@ -93,29 +86,12 @@ pub trait Compute: Send + Sync {
     async fn console_url(&self, machine: &Machine) -> Result<String, CloudError>;
 
     /// Reboots a machine; returns when the cloud has done its part.
-    async fn reboot(
-        &self,
-        cx: &RunCx,
-        machine: &Machine,
-        how: Reboot,
-        deadline: Duration,
-    ) -> Result<(), CloudError>;
+    async fn reboot(&self, cx: &RunCx, machine: &Machine, how: Reboot) -> Result<(), CloudError>;
 
     /// Requests an orderly shutdown and waits until the machine is off.
-    async fn shutdown(
-        &self,
-        cx: &RunCx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError>;
+    async fn shutdown(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError>;
 
     /// Makes a staged image called `name` from the disk of a machine that is off.
-    async fn capture(
-        &self,
-        cx: &RunCx,
-        run: &str,
-        machine: &Machine,
-        name: &str,
-        deadline: Duration,
-    ) -> Result<Image, CloudError>;
+    async fn capture(&self, cx: &RunCx, machine: &Machine, name: &str)
+    -> Result<Image, CloudError>;
 }

@@ -1,5 +1,5 @@
-//! What every [`Provider`] must hold to, as checks that run on any of them. They panic with what is
-//! wrong.
+//! What every [`Provider`] must hold to, as checks that run on any of them, by capability. They
+//! panic with what is wrong.
 //!
 //! - shutdown, publish and delete may be repeated; absent is deleted;
 //! - a machine that is on is not captured;
@@ -16,13 +16,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::ledger::{Entry, Kind, Ledger};
-use super::{
-    BootSpec, CloudError, Machine, MachinePlacement, Power, Provider, Publication, Reboot, RunCx,
-};
-use crate::model::facts::{BaseLookup, FactsQuery};
-use crate::model::family;
-use crate::model::image::{self, Image, Lifecycle, State, Visibility};
+use super::ledger::{Entry, Ledger};
+use super::{BootSpec, Machine, MachinePlacement, Power, Provider, RunCx};
+use crate::model::image::Image;
+
+mod artifacts;
+mod compute;
+mod rescue;
+mod resources;
+mod volumes;
+
+pub use artifacts::copies;
 
 const DEADLINE: Duration = Duration::from_secs(300);
 
@@ -35,10 +39,11 @@ pub async fn check(
     disk: &Path,
     place: Option<&MachinePlacement>,
 ) -> Image {
-    let published = life(cloud, &Run::new(dir, "life", place), disk).await;
-    lost_ledger(cloud, &Run::new(dir, "lost", place), &published).await;
-    strangers(cloud, &Run::new(dir, "one", place), &Run::new(dir, "two", place), disk).await;
-    afterlife(cloud, &Run::new(dir, "after", place), disk).await;
+    let published = compute::life(cloud, &Run::new(dir, "life", place), disk).await;
+    resources::lost_ledger(cloud, &Run::new(dir, "lost", place), &published).await;
+    resources::strangers(cloud, &Run::new(dir, "one", place), &Run::new(dir, "two", place), disk)
+        .await;
+    artifacts::afterlife(cloud, &Run::new(dir, "after", place), disk).await;
     published
 }
 
@@ -54,15 +59,14 @@ impl Run {
         let id = format!("contract-{role}-{}", &random[..6]);
         let ledger = Ledger::open(&dir.join(format!("{id}.jsonl"))).expect("open a ledger");
         Self {
+            cx: RunCx::new(&id, ledger, Default::default(), Default::default()),
             id,
-            cx: RunCx { ledger, events: Default::default(), cancel: Default::default() },
             place: place.cloned(),
         }
     }
 
     async fn boot(&self, cloud: &dyn Provider, role: &str, image: &Image) -> Machine {
         let spec = BootSpec {
-            run: self.id.clone(),
             name: format!("factory-{}-{role}", self.id),
             image: image.id.clone(),
             cpus: 1,
@@ -71,7 +75,7 @@ impl Run {
             user_data: "#cloud-config\n{}\n".into(),
             place: self.place.clone(),
         };
-        let machine = cloud.compute().boot(&self.cx, &spec, DEADLINE).await.expect("boot");
+        let machine = cloud.compute().boot(&self.cx.within(DEADLINE), &spec).await.expect("boot");
         assert_eq!(machine.name, spec.name);
         assert_eq!(cloud.compute().power(&machine).await.expect("power"), Power::On);
         machine
@@ -95,383 +99,4 @@ impl Run {
             self.id
         );
     }
-}
-
-/// From a file to a published image, every verb once and where it must be possible twice.
-async fn life(cloud: &dyn Provider, run: &Run, disk: &Path) -> Image {
-    let staged = cloud
-        .artifacts()
-        .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
-        .await
-        .expect("import");
-    assert_eq!(staged.state, State::Staged);
-    assert_eq!(staged.properties.get(image::RUN), Some(&run.id));
-    assert!(
-        staged.checksum.len() == 128 && staged.size > 0 && staged.virtual_size > 0,
-        "{staged:?}"
-    );
-
-    let machine = run.boot(cloud, "m", &staged).await;
-    let name = format!("{}-staged", run.id);
-    assert!(
-        cloud.compute().capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.is_err(),
-        "a machine that is on was captured"
-    );
-    for _ in 0..2 {
-        cloud.compute().shutdown(&run.cx, &machine, DEADLINE).await.expect("shutdown");
-        assert_eq!(cloud.compute().power(&machine).await.expect("power"), Power::Off);
-    }
-    cloud.compute().console_log(&machine).await.expect("console");
-    let captured = cloud
-        .compute()
-        .capture(&run.cx, &run.id, &machine, &name, DEADLINE)
-        .await
-        .expect("capture");
-    assert_eq!((captured.name.as_str(), captured.state), (name.as_str(), State::Staged));
-
-    let published = is_published(cloud, run, &captured).await;
-    is_found(cloud, run, &published).await;
-
-    // The ledger has not heard that the image is kept: it was published all the same, and stays.
-    run.delete_all(cloud, &run.cx.ledger.entries()).await;
-    assert!(matches!(cloud.compute().power(&machine).await.expect("power"), Power::Gone(_)));
-    run.assert_owns_nothing(cloud).await;
-    let images = cloud.artifacts().list().await.expect("images");
-    assert!(images.contains(&published) && images.iter().all(|i| i.id != staged.id));
-    published
-}
-
-/// Twice, for an answer may be lost; and with the proof that it is this factory's.
-async fn is_published(cloud: &dyn Provider, run: &Run, captured: &Image) -> Image {
-    let publication = publication(run);
-    let published =
-        cloud.artifacts().publish(&run.cx, captured, &publication).await.expect("publish");
-    assert_eq!(
-        cloud.artifacts().publish(&run.cx, captured, &publication).await.expect("publish again"),
-        published
-    );
-    assert_eq!(
-        (&published.id, &published.checksum),
-        (&captured.id, &captured.checksum),
-        "publishing changed the image"
-    );
-    assert_eq!((&published.name, published.state), (&publication.name, State::Active));
-    assert_eq!(published.properties.get(image::COMMIT).map(String::as_str), Some("1.10"));
-    assert!(
-        published.is_ours() && published.properties.get(image::IMAGE_ID) == Some(&published.id),
-        "{published:?}"
-    );
-    assert!(
-        published.published_at().is_some() && published.tags == ["contract", image::TAG],
-        "{published:?}"
-    );
-    assert_eq!(
-        cloud.artifacts().adopt(&run.cx, &published).await.expect("adopt one that has its proof"),
-        published
-    );
-    assert!(cloud.artifacts().list().await.expect("images").contains(&published));
-    published
-}
-
-/// By its ID, its name and its family.
-async fn is_found(cloud: &dyn Provider, run: &Run, published: &Image) {
-    for base in [&published.id, &published.name, &published.family] {
-        let wanted = FactsQuery {
-            base: Some(base.clone()),
-            image_name: published.name.clone(),
-            ..FactsQuery::default()
-        };
-        let facts = cloud.facts(&wanted, &run.cx).await.expect("facts");
-        assert_eq!(facts.base, BaseLookup::Found(Box::new(published.clone())));
-        assert_eq!(facts.name_taken_by, std::slice::from_ref(&published.id));
-    }
-}
-
-fn publication(run: &Run) -> Publication {
-    let property = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    Publication {
-        name: format!("published-{}", run.id),
-        family: format!("family-{}", run.id),
-        properties: [
-            property(image::RUN, &run.id),
-            property(image::STATE, "active"),
-            property(image::FAMILY, &format!("family-{}", run.id)),
-            property(image::COMMIT, "1.10"),
-        ]
-        .into(),
-        set_by: std::collections::BTreeMap::new(),
-        tags: vec!["contract".into()],
-        min_disk_gib: None,
-        min_ram_mib: 64,
-        visibility: Visibility::Private,
-        members: Vec::new(),
-        protected: false,
-        hidden: false,
-    }
-}
-
-/// Everything is found by its owner, and goes, while the ledger is not asked.
-async fn lost_ledger(cloud: &dyn Provider, run: &Run, base: &Image) {
-    let machine = run.boot(cloud, "m", base).await;
-    let disk = crate::model::placement::VolumePlan { size_gib: 1, kind: None, zone: None };
-    if let Some(volumes) = cloud.volumes() {
-        match volumes.attach(&run.cx, &run.id, &machine, &disk, DEADLINE).await {
-            Ok(_) | Err(CloudError::Unable { .. }) => {}
-            Err(e) => panic!("attach: {e}"),
-        }
-    }
-    cloud.compute().reboot(&run.cx, &machine, Reboot::Hard, DEADLINE).await.expect("reboot");
-    assert_eq!(cloud.compute().power(&machine).await.expect("power"), Power::On);
-    assert!(cloud.resources().list_runs().await.expect("runs").contains(&run.id));
-    let owned = cloud.resources().list(&run.id).await.expect("owned");
-    assert!(!owned.is_empty());
-    let uses = cloud.artifacts().usage(std::slice::from_ref(base)).await.expect("uses");
-    assert!(
-        uses.get(&base.id).is_some_and(|who| who.contains(&run.id)),
-        "a machine of it was not seen: {uses:?}"
-    );
-    assert!(
-        cloud.artifacts().delete(&run.cx, base).await.is_err(),
-        "an image was deleted that a machine uses"
-    );
-    assert!(cloud.artifacts().list().await.expect("images").contains(base));
-    run.delete_all(cloud, &owned).await;
-    assert!(matches!(cloud.compute().power(&machine).await.expect("power"), Power::Gone(_)));
-    run.assert_owns_nothing(cloud).await;
-    assert!(
-        cloud.artifacts().usage(std::slice::from_ref(base)).await.expect("uses").is_empty(),
-        "it counts as used by a machine that is gone"
-    );
-}
-
-/// Published, deprecated, hidden, active again, deleted.
-async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
-    let staged = cloud
-        .artifacts()
-        .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
-        .await
-        .expect("import");
-    let deprecated = Lifecycle { state: State::Deprecated, hidden: false, hidden_at: None };
-    assert!(
-        cloud.artifacts().set_lifecycle(&run.cx, &staged, &deprecated).await.is_err(),
-        "a staged image was given a standing"
-    );
-    assert!(
-        cloud.artifacts().delete(&run.cx, &staged).await.is_err(),
-        "a staged image was discarded"
-    );
-    let published =
-        cloud.artifacts().publish(&run.cx, &staged, &publication(run)).await.expect("publish");
-    let base = async |name: &str| {
-        let wanted =
-            FactsQuery { base: Some(name.to_owned()), base_only: true, ..FactsQuery::default() };
-        cloud.facts(&wanted, &run.cx).await.expect("facts").base
-    };
-    let now = jiff::Timestamp::from_second(1_800_000_000).expect("a time");
-    for to in
-        [deprecated, Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(now) }]
-    {
-        stands(cloud, run, &published, &to).await;
-        assert!(
-            matches!(base(&published.family).await, BaseLookup::Missing { .. }),
-            "a family means an image that is {to:?}"
-        );
-        assert!(
-            matches!(base(&published.id).await, BaseLookup::Found(i) if i.standing() == to),
-            "by its ID it is not found as {to:?}"
-        );
-    }
-    let back = cloud
-        .artifacts()
-        .set_lifecycle(&run.cx, &published, &published.standing())
-        .await
-        .expect("make it active again");
-    assert_eq!(back, published, "it is not what it was");
-    assert!(matches!(base(&published.family).await, BaseLookup::Found(i) if *i == published));
-    for _ in 0..2 {
-        cloud.artifacts().delete(&run.cx, &published).await.expect("discard, perhaps again");
-        assert!(
-            cloud.artifacts().list().await.expect("images").iter().all(|i| i.id != published.id)
-        );
-    }
-    run.delete_all(cloud, &run.cx.ledger.entries()).await;
-    run.assert_owns_nothing(cloud).await;
-}
-
-/// Set twice, and seen in lists as it is.
-async fn stands(cloud: &dyn Provider, run: &Run, published: &Image, to: &Lifecycle) {
-    for _ in 0..2 {
-        let seen = cloud
-            .artifacts()
-            .set_lifecycle(&run.cx, published, to)
-            .await
-            .expect("set the standing, perhaps again");
-        assert_eq!(&seen.standing(), to);
-        assert_eq!(
-            (&seen.id, &seen.name, &seen.checksum),
-            (&published.id, &published.name, &published.checksum)
-        );
-        assert_eq!(
-            seen.tags,
-            ["contract"],
-            "other clients would take it for what its family means"
-        );
-        assert!(
-            cloud.artifacts().list().await.expect("images").contains(&seen),
-            "it is not listed as it is"
-        );
-    }
-}
-
-/// What a person made of an image by copying it, properties and all, stays what it is. `copy` makes
-/// one and gives its ID; these IDs are returned, for the caller to delete.
-pub async fn copies(
-    cloud: &dyn Provider,
-    dir: &Path,
-    disk: &Path,
-    copy: impl AsyncFn(&Image) -> String,
-) -> [String; 2] {
-    let run = Run::new(dir, "copies", None);
-    let staged = cloud
-        .artifacts()
-        .import(&run.cx, &run.id, &format!("{}-staged", run.id), disk, DEADLINE)
-        .await
-        .expect("import");
-    let of_staged = copy(&staged).await;
-    is_let_alone(cloud, &run, &of_staged).await;
-    assert!(
-        cloud
-            .resources()
-            .list(&run.id)
-            .await
-            .expect("owned")
-            .iter()
-            .any(|e| e.id.as_ref() == Some(&staged.id)),
-        "its own image is not found"
-    );
-    let stolen = Image { id: of_staged.clone(), ..staged.clone() };
-    assert!(
-        cloud.artifacts().publish(&run.cx, &stolen, &publication(&run)).await.is_err(),
-        "a copy of a staged image was published"
-    );
-
-    let published =
-        cloud.artifacts().publish(&run.cx, &staged, &publication(&run)).await.expect("publish");
-    let of_published = copy(&published).await;
-    for id in [&of_staged, &of_published] {
-        is_let_alone(cloud, &run, id).await;
-    }
-    counts_alone(cloud, &run, &published).await;
-    run.delete_all(cloud, &run.cx.ledger.entries()).await;
-    for id in [&of_staged, &of_published] {
-        is_let_alone(cloud, &run, id).await;
-    }
-    run.assert_owns_nothing(cloud).await;
-    [of_staged, of_published]
-}
-
-/// Of its family no copy is current, pruned, or meant when the image is gone. Deletes it.
-async fn counts_alone(cloud: &dyn Provider, run: &Run, published: &Image) {
-    let images = cloud.artifacts().list().await.expect("images");
-    assert_eq!(family::current(&images, &published.family), Some(published), "the copy is current");
-    assert_eq!(
-        family::before(&images, &published.family),
-        None,
-        "the copy would be current after a rollback"
-    );
-    let policy = family::Policy { keep: 1, at_once: true };
-    assert_eq!(
-        family::prune(&images, &published.family, policy, &Default::default()).len(),
-        1,
-        "the copy is pruned, or counts"
-    );
-    let wanted = FactsQuery { base: Some(published.family.clone()), ..FactsQuery::default() };
-    let base = || async {
-        cloud
-            .facts(&FactsQuery { base_only: true, ..wanted.clone() }, &run.cx)
-            .await
-            .expect("facts")
-            .base
-    };
-    assert_eq!(base().await, BaseLookup::Found(Box::new(published.clone())));
-    cloud.artifacts().delete(&run.cx, published).await.expect("discard");
-    let meant = base().await;
-    assert!(
-        !matches!(meant, BaseLookup::Found(_)),
-        "with the image gone, its family means the copy: {meant:?}"
-    );
-}
-
-/// The image is foreign, and whatever is tried leaves it as it is.
-async fn is_let_alone(cloud: &dyn Provider, run: &Run, id: &str) {
-    let seen = async || {
-        let images = cloud.artifacts().list().await.expect("images");
-        images.into_iter().find(|i| i.id == id).unwrap_or_else(|| panic!("copy {id} is not there"))
-    };
-    let before = seen().await;
-    assert!(matches!(before.provenance(), image::Provenance::Foreign(_)), "{before:?}");
-    let hidden = Lifecycle { state: State::Deprecated, hidden: true, hidden_at: None };
-    assert!(
-        cloud.artifacts().set_lifecycle(&run.cx, &before, &hidden).await.is_err(),
-        "a copy was hidden"
-    );
-    assert!(cloud.artifacts().delete(&run.cx, &before).await.is_err(), "a copy was discarded");
-    assert!(cloud.artifacts().adopt(&run.cx, &before).await.is_err(), "a copy was adopted");
-    assert!(
-        !cloud
-            .resources()
-            .list(&run.id)
-            .await
-            .expect("owned")
-            .iter()
-            .any(|e| e.id.as_deref() == Some(id)),
-        "a copy is a run's"
-    );
-    let entry = Entry {
-        seq: 1,
-        kind: Kind::Image,
-        name: before.name.clone(),
-        id: Some(id.to_owned()),
-        unanswered: None,
-    };
-    for entry in [entry.clone(), Entry { id: None, ..entry }] {
-        // By name the run's own is found, where that is the same; so what is asked for is
-        // another's.
-        let other = format!("{}-other", run.id);
-        let _ = cloud.resources().delete(&other, &entry).await;
-        if entry.id.is_some() {
-            let _ = cloud.resources().delete(&run.id, &entry).await;
-        }
-    }
-    assert_eq!(seen().await, before, "a copy was changed");
-}
-
-/// One run asks for the deletion of another's things; then their owner does, knowing their names
-/// alone.
-async fn strangers(cloud: &dyn Provider, one: &Run, two: &Run, disk: &Path) {
-    let staged = cloud
-        .artifacts()
-        .import(&one.cx, &one.id, &format!("{}-staged-source", one.id), disk, DEADLINE)
-        .await
-        .expect("import");
-    let machine = one.boot(cloud, "m", &staged).await;
-    let entries = one.cx.ledger.entries();
-    let nameless: Vec<Entry> = entries.iter().map(|e| Entry { id: None, ..e.clone() }).collect();
-    for entry in entries.iter().chain(&nameless) {
-        // By name it may find nothing of its own and say so with success; what counts is that all
-        // is there.
-        let _ = cloud.resources().delete(&two.id, entry).await;
-    }
-    assert_eq!(
-        cloud.compute().power(&machine).await.expect("power"),
-        Power::On,
-        "another run's machine was deleted"
-    );
-    assert!(
-        cloud.artifacts().list().await.expect("images").contains(&staged),
-        "another run's image was deleted"
-    );
-    one.delete_all(cloud, &nameless).await;
-    one.assert_owns_nothing(cloud).await;
-    two.assert_owns_nothing(cloud).await;
 }

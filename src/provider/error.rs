@@ -2,13 +2,15 @@
 use std::time::Duration;
 
 use super::ledger::LedgerError;
+use crate::model::error_kind::ErrorKind;
 use crate::system::cancel::Cancelled;
+use crate::system::wait::WaitError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CloudError {
     /// The cloud refused; nothing was changed.
     #[error("{what}: {reason}")]
-    Refused { what: String, reason: String, hint: Option<String> },
+    Refused { what: String, reason: String, hint: Option<String>, kind: ErrorKind },
     /// The cloud does not support the operation; nothing was tried.
     #[error("{what}: {reason}")]
     Unable { what: String, reason: String },
@@ -25,7 +27,27 @@ pub enum CloudError {
 
 impl CloudError {
     pub fn refused(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Refused { what: what.into(), reason: reason.into(), hint: None }
+        let (what, reason) = (what.into(), reason.into());
+        Self::Refused { what, reason, hint: None, kind: ErrorKind::Conflict }
+    }
+
+    /// What was named does not exist.
+    pub fn missing(what: impl Into<String>) -> Self {
+        let reason = "does not exist".to_owned();
+        Self::Refused { what: what.into(), reason, hint: None, kind: ErrorKind::NotFound }
+    }
+
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused { kind, .. } => *kind,
+            Self::Unable { .. } => ErrorKind::Unsupported,
+            Self::Deadline { .. } => ErrorKind::Deadline,
+            Self::Cancelled(_) => ErrorKind::Cancelled,
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                ErrorKind::Quota
+            }
+            Self::Io { .. } | Self::Ledger(_) => ErrorKind::Internal,
+        }
     }
 
     pub fn unable(what: impl Into<String>, reason: impl Into<String>) -> Self {
@@ -44,5 +66,14 @@ impl CloudError {
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
+    }
+}
+
+impl From<WaitError> for CloudError {
+    fn from(e: WaitError) -> Self {
+        match e {
+            WaitError::Deadline { what, after } => Self::Deadline { what, after },
+            WaitError::Cancelled(c) => c.into(),
+        }
     }
 }

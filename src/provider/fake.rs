@@ -152,7 +152,6 @@ impl Memory {
     async fn make(
         &self,
         cx: &RunCx,
-        run: &str,
         name: &str,
         what: &str,
         virtual_size: impl FnOnce(&World) -> Result<u64, CloudError>,
@@ -161,7 +160,7 @@ impl Memory {
         let create = || async {
             self.mutate(what, |world| {
                 let size = virtual_size(world)?;
-                let image = world.image(run, name, size);
+                let image = world.image(&cx.run, name, size);
                 world.images.insert(image.id.clone(), image.clone());
                 Ok(Made { id: image.id.clone(), value: image })
             })

@@ -2,12 +2,10 @@
 //! machine; [`openstack`] is a project of an OpenStack cloud.
 use async_trait::async_trait;
 
-use crate::model::event::Events;
 use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
 use crate::model::family::{self, Meaning};
 use crate::model::image::Image;
 pub use crate::model::publication::Publication;
-use crate::system::cancel::Cancel;
 
 mod artifacts;
 mod compute;
@@ -23,30 +21,23 @@ pub mod qemu;
 mod removal;
 mod rescue;
 mod resources;
+mod run_cx;
 mod templates;
 mod volumes;
 
 pub use artifacts::{Artifacts, why_immutable};
 pub use compute::{BootSpec, Compute, Machine, MachinePlacement, Power, Reboot};
 pub use error::CloudError;
-use ledger::Ledger;
 pub use rescue::Rescue;
 pub use resources::Resources;
+pub use run_cx::RunCx;
 pub use templates::TemplateValidator;
 pub use volumes::{AttachedVolume, Volumes};
 
-/// Context of a call: the ledger that records what it creates, the events sink, and cancellation.
-#[derive(Clone)]
-pub struct RunCx {
-    pub ledger: Ledger,
-    pub events: Events,
-    pub cancel: Cancel,
-}
-
 /// A place that boots machines and stores images, as a set of capabilities.
 ///
-/// Calls create resources only through [`Ledger::own`]. Every wait has a deadline and ends on
-/// `cx.cancel`.
+/// Calls create resources only through [`ledger::Ledger::own`]. Every wait ends at `cx.deadline()`
+/// and on `cx.cancel`.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// `local`, or the OpenStack cloud's name in clouds.yaml; its URL if only the environment

@@ -1,6 +1,4 @@
 //! Disks that are attached to running machines.
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use super::{CloudError, Machine, RunCx};
@@ -23,19 +21,15 @@ pub trait Volumes: Send + Sync {
     async fn attach(
         &self,
         cx: &RunCx,
-        run: &str,
         machine: &Machine,
         wanted: &VolumePlan,
-        deadline: Duration,
     ) -> Result<AttachedVolume, CloudError>;
 
     /// Detaches a disk from its machine and deletes it.
     async fn detach(
         &self,
         cx: &RunCx,
-        run: &str,
         machine: &Machine,
         disk: &AttachedVolume,
-        deadline: Duration,
     ) -> Result<(), CloudError>;
 }

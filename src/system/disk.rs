@@ -118,10 +118,12 @@ impl Header<'_> {
     }
 }
 
-/// `size` is that of the file, in bytes.
+fn hostile<T>(what: String) -> Result<T, String> {
+    Err(format!("is a qcow2 image with a header that makes no sense: {what}"))
+}
+
+/// Judges the header of a qcow2 image in a file of `size` bytes.
 fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
-    let hostile =
-        |what: String| Err(format!("is a qcow2 image with a header that makes no sense: {what}"));
     let header = Header(head);
     let version = header.u32(4)?;
     if !(2..=3).contains(&version) {
@@ -131,26 +133,7 @@ fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
         2 => (0, 4, 72),
         _ => (header.u64(72)?, header.u32(96)?, header.u32(100)?),
     };
-    if header.u64(8)? != 0 {
-        return Err(
-            "has a backing file: make it standalone with `qemu-img convert -O qcow2`".into()
-        );
-    }
-    if incompatible & EXTERNAL_DATA != 0 {
-        return Err(
-            "keeps its data in another file: make it standalone with `qemu-img convert -O qcow2`"
-                .into(),
-        );
-    }
-    if header.u32(32)? != 0 {
-        return Err("is encrypted".into());
-    }
-    if incompatible & (DIRTY | CORRUPT) != 0 {
-        return Err("was not closed or is corrupt: try `qemu-img check -r all`".into());
-    }
-    if incompatible & !(COMPRESSION | EXTENDED_L2) != 0 {
-        return Err("is a qcow2 image with features that are not known here".into());
-    }
+    standalone(&header, incompatible)?;
     let cluster_bits = header.u32(20)?;
     if !(9..=21).contains(&cluster_bits) {
         return hostile(format!("clusters of 2^{cluster_bits} bytes"));
@@ -172,6 +155,41 @@ fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
     // for each cluster of the disk.
     let entry = if incompatible & EXTENDED_L2 != 0 { 16 } else { 8 };
     let needed = virtual_size.div_ceil(cluster * (cluster / entry));
+    tables(&header, size, cluster, needed)?;
+    let snapshots = header.u32(60)?;
+    if snapshots > 65536 {
+        return hostile(format!("{snapshots} snapshots"));
+    }
+    Ok(Disk { format: Format::Qcow2, virtual_size, plain: snapshots == 0 })
+}
+
+/// Whether the image is whole in itself, and its features are known.
+fn standalone(header: &Header<'_>, incompatible: u64) -> Result<(), String> {
+    if header.u64(8)? != 0 {
+        return Err(
+            "has a backing file: make it standalone with `qemu-img convert -O qcow2`".into()
+        );
+    }
+    if incompatible & EXTERNAL_DATA != 0 {
+        return Err(
+            "keeps its data in another file: make it standalone with `qemu-img convert -O qcow2`"
+                .into(),
+        );
+    }
+    if header.u32(32)? != 0 {
+        return Err("is encrypted".into());
+    }
+    if incompatible & (DIRTY | CORRUPT) != 0 {
+        return Err("was not closed or is corrupt: try `qemu-img check -r all`".into());
+    }
+    if incompatible & !(COMPRESSION | EXTENDED_L2) != 0 {
+        return Err("is a qcow2 image with features that are not known here".into());
+    }
+    Ok(())
+}
+
+/// Whether the tables lie in the file, and the first has the `needed` entries.
+fn tables(header: &Header<'_>, size: u64, cluster: u64, needed: u64) -> Result<(), String> {
     let l1 = u64::from(header.u32(36)?);
     if l1 < needed || l1 * 8 > 32 << 20 {
         return hostile(format!("a table of {l1} entries for a disk that needs {needed}"));
@@ -193,11 +211,7 @@ fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
             ));
         }
     }
-    let snapshots = header.u32(60)?;
-    if snapshots > 65536 {
-        return hostile(format!("{snapshots} snapshots"));
-    }
-    Ok(Disk { format: Format::Qcow2, virtual_size, plain: snapshots == 0 })
+    Ok(())
 }
 
 /// Address-space limit of tools that read untrusted images.
@@ -217,10 +231,19 @@ pub fn check(file: &Path, deadline: Duration) -> Cmd {
     Cmd::new("qemu-img", deadline).args(["check", "-q", "-f", "qcow2"]).arg(file).limits(limits)
 }
 
-/// Command that rewrites an image. `format` is that of `from`, because `qemu-img` must not guess.
+/// An image to be rewritten, and where to.
+pub struct Conversion<'a> {
+    pub from: &'a Path,
+    /// Format of `from`, because `qemu-img` must not guess.
+    pub format: Format,
+    pub to: &'a Path,
+}
+
+/// Command that rewrites an image, with the options `how`.
 /// Compression takes long, so only the deadline limits it. A small image may expand to a large one,
 /// so output stops at the disk's floor.
-pub fn convert(from: &Path, format: Format, how: &[&str], to: &Path, deadline: Duration) -> Cmd {
+pub fn convert(conversion: &Conversion<'_>, how: &[&str], deadline: Duration) -> Cmd {
+    let Conversion { from, format, to } = *conversion;
     let limits =
         Limits { address_space: Some(ADDRESS_SPACE), file_size: room(to), ..Limits::default() };
     let cmd = Cmd::new("qemu-img", deadline)

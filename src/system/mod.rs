@@ -3,6 +3,7 @@
 //! In the order of use: a module imports only from those above it.
 
 pub mod cancel;
+pub mod wait;
 pub mod lines;
 pub mod lock;
 pub mod digest;

@@ -64,11 +64,12 @@ async fn main() {
         ssh_from: Vec::new(),
     };
     let cloud = OpenStack::new(config).unwrap();
-    let cx = RunCx {
-        ledger: Ledger::open(&dir.path().join("ledger")).unwrap(),
-        events: Default::default(),
-        cancel: Default::default(),
-    };
+    let cx = RunCx::new(
+        RUN,
+        Ledger::open(&dir.path().join("ledger")).unwrap(),
+        Default::default(),
+        Default::default(),
+    );
 
     println!("{megabytes} MB to Glance of {name}, {rounds} rounds");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -94,7 +95,7 @@ async fn main() {
         let start = Instant::now();
         let image = cloud
             .artifacts()
-            .import(&cx, RUN, "bench-import-ours", &disk, Duration::from_secs(3600))
+            .import(&cx.within(Duration::from_secs(3600)), "bench-import-ours", &disk)
             .await
             .unwrap();
         ours.push(start.elapsed().as_secs_f64());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image_factory::testing::guest::ssh::Ssh;
-use image_factory::testing::guest::{Command, Connect, Remote, Target};
+use image_factory::testing::guest::{Command, Connect, Remote, Target, Transfer};
 
 #[path = "../it/sshd.rs"]
 mod sshd;
@@ -107,7 +107,13 @@ async fn upload(machine: &Machine, src: &Path, rounds: usize) -> (Times, Times) 
         run(&*keeper, "rm -rf /tmp/bench-ours /tmp/bench-scp").await;
         let start = Instant::now();
         let remote = Ssh.connect(&machine.target, LIMIT).await.unwrap();
-        remote.put(src, "/tmp/bench-ours", false, LIMIT, Box::new(|_, _| {})).await.unwrap();
+        remote
+            .put(
+                &Transfer { src, dest: "/tmp/bench-ours", sudo: false, deadline: LIMIT },
+                Box::new(|_, _| {}),
+            )
+            .await
+            .unwrap();
         ours.push(seconds(start));
 
         let start = Instant::now();

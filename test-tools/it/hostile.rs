@@ -241,11 +241,12 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
     events.add(Box::new(EventFile::open(&dir.join("events.jsonl")).unwrap()));
     events.add(Box::new(Recorder::default()));
     events.add(Box::new(warnings.clone()));
-    let cx = RunCx {
-        ledger: Ledger::open(&dir.join("ledger.jsonl")).unwrap(),
-        events: events.clone(),
-        cancel: Cancel::default(),
-    };
+    let cx = RunCx::new(
+        &plan.run,
+        Ledger::open(&dir.join("ledger.jsonl")).unwrap(),
+        events.clone(),
+        Cancel::default(),
+    );
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
     let wall =
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });

@@ -38,7 +38,7 @@ fn bench_in(dir: tempfile::TempDir) -> Bench {
         program: program(),
     };
     let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
-    let cx = RunCx { ledger, events: Default::default(), cancel: Default::default() };
+    let cx = RunCx::new("", ledger, Default::default(), Default::default());
     Bench { cloud: Local::new(config), cx, dir }
 }
 
@@ -51,10 +51,14 @@ impl Bench {
         let image = self
             .cloud
             .artifacts()
-            .import(&self.cx, run, "staged", &self.tiny_disk(), SOON)
+            .import(&self.cx.for_run(run).within(SOON), "staged", &self.tiny_disk())
             .await
             .unwrap();
-        self.cloud.compute().boot(&self.cx, &spec(run, &image.id, 64), SOON).await.unwrap()
+        self.cloud
+            .compute()
+            .boot(&self.cx.for_run(run).within(SOON), &spec(run, &image.id, 64))
+            .await
+            .unwrap()
     }
 
     /// As the end of every run does it; nothing may be left.
@@ -84,7 +88,6 @@ impl Bench {
 fn spec(run: &str, image: &str, ram_mib: u64) -> BootSpec {
     let name = format!("factory-{run}-m");
     BootSpec {
-        run: run.into(),
         name,
         image: image.into(),
         cpus: 1,
@@ -163,8 +166,12 @@ async fn a_killed_qemu_is_gone_and_a_stopped_one_is_stuck() {
         |p| matches!(p, Power::Gone(why) if why.contains("killed by signal 9")),
     )
     .await;
-    let refused =
-        bench.cloud.compute().capture(&bench.cx, &run, &machine, "x", SOON).await.unwrap_err();
+    let refused = bench
+        .cloud
+        .compute()
+        .capture(&bench.cx.for_run(&run).within(SOON), &machine, "x")
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("killed by signal 9"), "{refused}");
     bench.unwind(&run).await;
 }
@@ -193,7 +200,7 @@ async fn a_guest_that_powers_itself_off_is_off() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    bench.cloud.compute().shutdown(&bench.cx, &machine, SOON).await.unwrap();
+    bench.cloud.compute().shutdown(&bench.cx.within(SOON), &machine).await.unwrap();
     // QEMU has ended; only what was written down says that this was an orderly end.
     assert_eq!(bench.cloud.compute().power(&machine).await.unwrap(), Power::Off);
     bench.unwind(&run).await;
@@ -206,13 +213,13 @@ async fn a_qemu_that_does_not_start_says_why() {
     let image = bench
         .cloud
         .artifacts()
-        .import(&bench.cx, &run, "staged", &bench.tiny_disk(), SOON)
+        .import(&bench.cx.for_run(&run).within(SOON), "staged", &bench.tiny_disk())
         .await
         .unwrap();
     let error = bench
         .cloud
         .compute()
-        .boot(&bench.cx, &spec(&run, &image.id, 1 << 40), SOON)
+        .boot(&bench.cx.for_run(&run).within(SOON), &spec(&run, &image.id, 1 << 40))
         .await
         .unwrap_err();
     assert!(
@@ -232,8 +239,12 @@ async fn files_that_are_no_images_are_refused() {
         path
     };
     let page = file(b"<html>404</html>");
-    let refused =
-        bench.cloud.artifacts().import(&bench.cx, "r", "x", &page, SOON).await.unwrap_err();
+    let refused = bench
+        .cloud
+        .artifacts()
+        .import(&bench.cx.for_run("r").within(SOON), "x", &page)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("neither a qcow2"), "{refused}");
     let backed = bench.dir.path().join("backed.qcow2");
     let made = std::process::Command::new("qemu-img")
@@ -242,8 +253,12 @@ async fn files_that_are_no_images_are_refused() {
         .arg("1G")
         .status();
     assert!(made.unwrap().success());
-    let refused =
-        bench.cloud.artifacts().import(&bench.cx, "r", "x", &backed, SOON).await.unwrap_err();
+    let refused = bench
+        .cloud
+        .artifacts()
+        .import(&bench.cx.for_run("r").within(SOON), "x", &backed)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("backing file"), "{refused}");
     assert_eq!(bench.cx.ledger.entries(), [], "nothing was made");
 }
@@ -380,7 +395,7 @@ async fn a_real_image_lives() {
     let mut image = bench
         .cloud
         .artifacts()
-        .import(&bench.cx, &run, "base", Path::new(&disk), SOON)
+        .import(&bench.cx.for_run(&run).within(SOON), "base", Path::new(&disk))
         .await
         .unwrap();
     let mut ids = Vec::new();
@@ -396,7 +411,7 @@ async fn a_real_image_lives() {
             user_data: user_data.clone(),
             ..spec(&run, &image.id, 0)
         };
-        let machine = bench.cloud.compute().boot(&bench.cx, &spec, SOON).await.unwrap();
+        let machine = bench.cloud.compute().boot(&bench.cx.within(SOON), &spec).await.unwrap();
         lap("powered on");
         let id = loop {
             assert!(
@@ -433,7 +448,7 @@ async fn a_real_image_lives() {
         bench
             .cloud
             .compute()
-            .shutdown(&bench.cx, &machine, Duration::from_secs(180))
+            .shutdown(&bench.cx.within(Duration::from_secs(180)), &machine)
             .await
             .unwrap();
         lap("off");
@@ -452,7 +467,7 @@ async fn a_real_image_lives() {
         image = bench
             .cloud
             .compute()
-            .capture(&bench.cx, &run, &machine, round, Duration::from_secs(600))
+            .capture(&bench.cx.for_run(&run).within(Duration::from_secs(600)), &machine, round)
             .await
             .unwrap();
         lap(&format!("captured {} MiB", image.size >> 20));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use image_factory::testing::guest::ssh::Ssh;
 use image_factory::testing::guest::{
-    Command, Connect, Exit, OnOutput, Remote, RemoteError, Stream, Target, keys,
+    Command, Connect, Exit, OnOutput, Remote, RemoteError, Stream, Target, Transfer, keys,
 };
 
 use crate::sshd::Sshd;
@@ -58,7 +58,7 @@ async fn run(remote: &dyn Remote, command: Command) -> (Result<Exit, RemoteError
 }
 
 async fn put(remote: &dyn Remote, src: &Path, dest: &str) -> Result<(), RemoteError> {
-    remote.put(src, dest, false, SOON, Box::new(|_, _| {})).await
+    remote.put(&Transfer { src, dest, sudo: false, deadline: SOON }, Box::new(|_, _| {})).await
 }
 
 /// Waits until none of the processes named in `pids` lives. (One that nobody reaps is dead enough.)
@@ -308,7 +308,18 @@ async fn a_file_arrives_whole_or_not_at_all() {
     let seen = Arc::new(Mutex::new(vec![]));
     let ear = seen.clone();
     let progress = Box::new(move |sent, total| ear.lock().unwrap().push((sent, total)));
-    remote.put(&here, &dest("deep/er/it's \"a\" file"), false, SOON, progress).await.unwrap();
+    remote
+        .put(
+            &Transfer {
+                src: &here,
+                dest: &dest("deep/er/it's \"a\" file"),
+                sudo: false,
+                deadline: SOON,
+            },
+            progress,
+        )
+        .await
+        .unwrap();
     let arrived = there.join("deep/er/it's \"a\" file");
     assert!(std::fs::read(&arrived).unwrap() == content);
     assert_eq!(arrived.metadata().unwrap().permissions().mode() & 0o7777, 0o4751);
@@ -320,7 +331,13 @@ async fn a_file_arrives_whole_or_not_at_all() {
     std::fs::write(&here, "new").unwrap();
     put(&*remote, &here, arrived.to_str().unwrap()).await.unwrap();
     assert_eq!(std::fs::read(&arrived).unwrap(), b"new");
-    remote.put(&here, &dest("into/"), true, SOON, Box::new(|_, _| {})).await.unwrap();
+    remote
+        .put(
+            &Transfer { src: &here, dest: &dest("into/"), sudo: true, deadline: SOON },
+            Box::new(|_, _| {}),
+        )
+        .await
+        .unwrap();
     assert_eq!(std::fs::read(there.join("into/here")).unwrap(), b"new");
     std::fs::write(&here, "").unwrap();
     put(&*remote, &here, &dest("empty")).await.unwrap();
@@ -388,7 +405,15 @@ async fn a_tree_arrives_as_it_was() {
     // The sudo of the tests gives no rights, and who is not root may not write where `sub` says so.
     std::fs::set_permissions(there.join("sub"), PermissionsExt::from_mode(0o755)).unwrap();
     remote
-        .put(&src, &format!("{}/", there.display()), true, SOON, Box::new(|_, _| {}))
+        .put(
+            &Transfer {
+                src: &src,
+                dest: &format!("{}/", there.display()),
+                sudo: true,
+                deadline: SOON,
+            },
+            Box::new(|_, _| {}),
+        )
         .await
         .unwrap();
     std::fs::remove_file(there.join("mine")).unwrap();
@@ -414,7 +439,10 @@ async fn a_broken_upload_leaves_nothing_behind() {
         let dest = there.join("x");
         let short = Duration::from_millis(400);
         let error = remote
-            .put(src, dest.to_str().unwrap(), sudo, short, Box::new(|_, _| {}))
+            .put(
+                &Transfer { src, dest: dest.to_str().unwrap(), sudo, deadline: short },
+                Box::new(|_, _| {}),
+            )
             .await
             .unwrap_err();
         assert!(matches!(error, RemoteError::Deadline(_)), "{error:?}");
@@ -428,7 +456,10 @@ async fn a_broken_upload_leaves_nothing_behind() {
             unsafe { libc::kill(pid.trim().parse().unwrap(), libc::SIGKILL) };
         });
         let error = remote
-            .put(src, dest.to_str().unwrap(), sudo, SOON, Box::new(|_, _| {}))
+            .put(
+                &Transfer { src, dest: dest.to_str().unwrap(), sudo, deadline: SOON },
+                Box::new(|_, _| {}),
+            )
             .await
             .unwrap_err();
         assert!(matches!(error, RemoteError::Lost(_)), "{error:?}");

@@ -24,7 +24,7 @@ async fn holds(volume: Option<VolumePlan>) {
     })
     .unwrap();
     let ledger = Ledger::open(&dir.path().join("facts.jsonl")).unwrap();
-    let cx = RunCx { ledger, events: Default::default(), cancel: Default::default() };
+    let cx = RunCx::new("", ledger, Default::default(), Default::default());
     let facts = cloud
         .facts(&FactsQuery { image_name: "x".into(), ..FactsQuery::default() }, &cx)
         .await

@@ -151,11 +151,13 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         ssh_from: Vec::new(),
     })
     .unwrap();
-    let cx = RunCx {
-        ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
-        events: Default::default(),
-        cancel: Default::default(),
-    };
+    let run = format!("wild-{}", &uuid::Uuid::new_v4().simple().to_string()[..6]);
+    let cx = RunCx::new(
+        &run,
+        Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
+        Default::default(),
+        Default::default(),
+    );
     let facts = cloud.facts(&FactsQuery::default(), &cx).await.unwrap().site.unwrap();
     let network = |name: &str| facts.networks.iter().find(|n| n.name == name).unwrap().named();
     let listed: Vec<&str> = facts
@@ -174,15 +176,13 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         volume: None,
         reached_on: None,
     };
-    let run = format!("wild-{}", &uuid::Uuid::new_v4().simple().to_string()[..6]);
     let long = Duration::from_secs(300);
     let staged = cloud
         .artifacts()
-        .import(&cx, &run, &format!("{run}-staged-source"), &tiny_disk(dir.path()), long)
+        .import(&cx.within(long), &format!("{run}-staged-source"), &tiny_disk(dir.path()))
         .await
         .unwrap();
     let spec = BootSpec {
-        run: run.clone(),
         name: format!("factory-{run}-m"),
         image: staged.id,
         cpus: 1,
@@ -194,7 +194,7 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
             site,
         }),
     };
-    let booted = cloud.compute().boot(&cx, &spec, long).await;
+    let booted = cloud.compute().boot(&cx.within(long), &spec).await;
     let seen = booted.as_ref().ok().map(|machine| {
         let ip = devcloud::json("devcloud", &["floating", "ip", "show", &machine.host]);
         devcloud::openstack(

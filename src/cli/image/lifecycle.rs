@@ -1,10 +1,9 @@
 //! `image-factory image rollback` and `deprecate`: one write each.
 use super::{json, label, need, no_family};
 use crate::cli::{Context, Failure, err, out};
-use crate::model::event::Events;
 use crate::model::family;
 use crate::model::image::{Image, Lifecycle, State};
-use crate::provider::ledger::Ledger;
+
 use crate::provider::{Provider, RunCx, why_immutable};
 
 #[derive(clap::Args)]
@@ -30,7 +29,7 @@ pub struct Deprecate {
 }
 
 pub(super) fn writing(context: &Context) -> RunCx {
-    RunCx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() }
+    RunCx::outside(context.cancel.clone())
 }
 
 /// Fails as the cloud would, also in a dry run or if nothing would change.

@@ -7,9 +7,8 @@ use crate::engine::run_dir;
 use crate::frontend::build_vars;
 use crate::lifecycle::prune;
 use crate::model::definition::Definition;
-use crate::model::event::Events;
 use crate::model::family::{self, Policy, PruneAction};
-use crate::provider::ledger::Ledger;
+
 use crate::provider::{Provider, RunCx};
 
 #[derive(clap::Args)]
@@ -35,8 +34,7 @@ pub async fn run(
     args: &Args,
 ) -> Result<ExitCode, Failure> {
     let families = policies(context, cloud, args).await?;
-    let cx =
-        RunCx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let cx = RunCx::outside(context.cancel.clone());
     let building = run_dir::bases_of_live_runs(&context.home)
         .map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
     let done = prune::prune(cloud, &cx, &families, &building, args.dry_run).await?;

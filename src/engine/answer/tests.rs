@@ -1,10 +1,9 @@
 //! Answers of machines that are honest, talkative and hostile.
-use std::path::Path;
 
 use async_trait::async_trait;
 
 use super::*;
-use crate::guest::{OnOutput, OnProgress};
+use crate::guest::{OnOutput, OnProgress, Transfer};
 
 /// What a machine prints, from the script that it was sent.
 type Saying = dyn Fn(&str) -> Vec<u8> + Send + Sync;
@@ -37,14 +36,7 @@ impl Remote for Guest {
             }
         }
     }
-    async fn put(
-        &self,
-        _: &Path,
-        _: &str,
-        _: bool,
-        _: Duration,
-        _: OnProgress,
-    ) -> Result<(), RemoteError> {
+    async fn put(&self, _: &Transfer<'_>, _: OnProgress) -> Result<(), RemoteError> {
         unreachable!("nothing is sent")
     }
     async fn ping(&self, _: Duration) -> Result<(), RemoteError> {

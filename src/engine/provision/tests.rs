@@ -118,11 +118,8 @@ impl World {
         let wall = self.wall();
         let events = Events::default();
         events.add(Box::new(self.heard.clone()));
-        let cx = RunCx {
-            ledger: Ledger::open(&at("ledger")).unwrap(),
-            events,
-            cancel: Cancel::default(),
-        };
+        let cx =
+            RunCx::new(&plan.run, Ledger::open(&at("ledger")).unwrap(), events, Cancel::default());
         let scratch = at("run").join(&plan.run);
         fs::create_dir_all(&scratch).unwrap();
         fs::write(scratch.join("qmp"), SECRET).unwrap();

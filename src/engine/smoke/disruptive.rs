@@ -164,7 +164,7 @@ impl Subject<'_> {
         self.site
             .cloud
             .compute()
-            .reboot(self.site.cx, &self.second.machine, how, self.action_time())
+            .reboot(&self.site.cx.within(self.action_time()), &self.second.machine, how)
             .await?;
         self.back(&before).await?;
         let seconds = begin.elapsed().as_secs();
@@ -203,18 +203,18 @@ impl Subject<'_> {
     }
 
     async fn volume(&mut self, wanted: &VolumePlan) -> Result<String, Failed> {
-        let (cx, run) = (self.site.cx, &self.site.plan.run);
+        let cx = self.site.cx;
         let volumes = self
             .site
             .cloud
             .volumes()
             .ok_or_else(|| Failed::Unable("this cloud attaches no volumes".into()))?;
-        let disk = volumes.attach(cx, run, &self.second.machine, wanted, VOLUME).await?;
+        let disk = volumes.attach(&cx.within(VOLUME), &self.second.machine, wanted).await?;
         let script = |text: &str| format!("SERIAL={}\nGB={}\n{text}", disk.serial, wanted.size_gib);
         let used = self
             .said_as_root(&script(include_str!("../../../templates/guest/trials/volume-use.sh")))
             .await;
-        let detached = volumes.detach(cx, run, &self.second.machine, &disk, VOLUME).await;
+        let detached = volumes.detach(&cx.within(VOLUME), &self.second.machine, &disk).await;
         let used = used?;
         detached?;
         self.said_as_root(&script(include_str!("../../../templates/guest/trials/volume-gone.sh")))
@@ -232,7 +232,7 @@ impl Subject<'_> {
         let token = format!("TOKEN={}\n", site.plan.run);
         let mark = include_str!("../../../templates/guest/trials/rescue-mark.sh");
         self.said_as_root(&format!("{token}{mark}")).await?;
-        rescue.rescue(site.cx, &self.second.machine, self.action_time()).await?;
+        rescue.rescue(&site.cx.within(self.action_time()), &self.second.machine).await?;
         let rescued = self.rescued(&before).await?;
         let find = include_str!("../../../templates/guest/trials/rescue-find.sh");
         let found = site
@@ -241,7 +241,7 @@ impl Subject<'_> {
             .or(say_as_root(&*rescued.remote, &format!("{token}{find}"), SCRIPT))
             .await?;
         drop(rescued);
-        rescue.unrescue(site.cx, &self.second.machine, self.action_time()).await?;
+        rescue.unrescue(&site.cx.within(self.action_time()), &self.second.machine).await?;
         self.back(&before).await?;
         Ok(format!("{}, and back", sentences::first_line(&found?)))
     }
@@ -290,13 +290,13 @@ impl Subject<'_> {
         let (cx, run, machine) = (site.cx, &plan.run, &self.second.machine);
         site.cloud
             .compute()
-            .shutdown(cx, machine, Duration::from_secs(plan.timeouts.shutdown))
+            .shutdown(&cx.within(Duration::from_secs(plan.timeouts.shutdown)), machine)
             .await?;
         let name = format!("{run}{}", crate::model::image::SNAPSHOT);
         let image = site
             .cloud
             .compute()
-            .capture(cx, run, machine, &name, Duration::from_secs(plan.timeouts.capture))
+            .capture(&cx.within(Duration::from_secs(plan.timeouts.capture)), machine, &name)
             .await?;
         // It is used up, and holds part of the quota.
         crate::engine::retire(site, &machine.name).await;

@@ -72,8 +72,7 @@ pub(super) async fn test(
     let disk_bytes = machine::disk_gib(&smoke.first, image, smoke.grow_gib) * GIB;
     let tested = guest::Tested { running: &first, build_key, builder_id, disk_bytes };
     let abreast = abreast(site);
-    let lane =
-        |wanted: &MachinePlan| RunCx { events: abreast.lane(&wanted.name), ..site.cx.clone() };
+    let lane = |wanted: &MachinePlan| site.cx.clone().with_events(abreast.lane(&wanted.name));
     let (tested, results_of) = (&tested, &results);
     let checks = in_lane(site, lane(&smoke.first), async |site: &BuildContext<'_>| {
         guest::all(site, tested, results_of).await
@@ -110,8 +109,7 @@ async fn both(
     let stop = site.cx.cancel.child();
     let failed: Mutex<Option<BuildError>> = Mutex::default();
     let one = async |wanted: &MachinePlan| {
-        let cx =
-            RunCx { events: abreast.lane(&wanted.name), cancel: stop.clone(), ..site.cx.clone() };
+        let cx = site.cx.clone().with_events(abreast.lane(&wanted.name)).with_cancel(stop.clone());
         boot(&site.with(&cx), smoke, wanted, image).await.map_err(|e| {
             failed.lock().expect("nothing panics with it").get_or_insert(e);
             stop.orderly();

@@ -1,6 +1,6 @@
 //! Machines that answer every script, and one on which a step never ends.
 use super::*;
-use crate::guest::{Command, Exit, OnOutput, OnProgress, Stream};
+use crate::guest::{Command, Exit, OnOutput, OnProgress, Stream, Transfer};
 
 /// Machines that answer every script; some answers can be set.
 #[derive(Clone, Default)]
@@ -102,14 +102,7 @@ impl Remote for FakeRemote {
         Ok(Exit::Code(code))
     }
 
-    async fn put(
-        &self,
-        _: &Path,
-        _: &str,
-        _: bool,
-        _: Duration,
-        _: OnProgress,
-    ) -> Result<(), RemoteError> {
+    async fn put(&self, _: &Transfer<'_>, _: OnProgress) -> Result<(), RemoteError> {
         Ok(())
     }
 
@@ -143,15 +136,8 @@ impl Remote for HangRemote {
             self.0.exec(command, output).await
         }
     }
-    async fn put(
-        &self,
-        a: &Path,
-        b: &str,
-        c: bool,
-        d: Duration,
-        e: OnProgress,
-    ) -> Result<(), RemoteError> {
-        self.0.put(a, b, c, d, e).await
+    async fn put(&self, transfer: &Transfer<'_>, progress: OnProgress) -> Result<(), RemoteError> {
+        self.0.put(transfer, progress).await
     }
     async fn ping(&self, limit: Duration) -> Result<(), RemoteError> {
         self.0.ping(limit).await

@@ -30,11 +30,12 @@ fn fill_up(dir: &Path) {
 fn what_was_published_is_told_though_the_disk_got_full() {
     on_small_disk(async |dir| {
         let (world, wall) = (World::new(), no_wall());
-        let cx = RunCx {
-            ledger: Ledger::open(&dir.join("l")).unwrap(),
-            events: Events::default(),
-            cancel: Cancel::default(),
-        };
+        let cx = RunCx::new(
+            "r1",
+            Ledger::open(&dir.join("l")).unwrap(),
+            Events::default(),
+            Cancel::default(),
+        );
         let (connect, plan) = (Hang(world.fake.clone()), world.plan());
         let site = BuildContext { work: dir.into(), ..site(&world, &connect, &plan, &cx, &wall) };
         let publishing = async {
@@ -60,11 +61,7 @@ fn a_disk_that_others_fill_ends_no_run_elsewhere() {
             (Stage::Source, dir, true),
             (Stage::Provision, &own, true),
         ] {
-            let cx = RunCx {
-                ledger: Ledger::none(),
-                events: Events::default(),
-                cancel: Cancel::default(),
-            };
+            let cx = RunCx::outside(Cancel::default());
             let site =
                 BuildContext { work: own.clone(), ..site(&world, &connect, &plan, &cx, &wall) };
             let filling = async {
@@ -85,11 +82,8 @@ async fn fill(dir: &Path, until: Goal) {
     let before = world.cloud.snapshot();
     let plan = world.plan();
     let all = Cancel::default();
-    let cx = RunCx {
-        ledger: Ledger::open(&dir.join("l")).unwrap(),
-        events: Events::default(),
-        cancel: all.child(),
-    };
+    let cx =
+        RunCx::new("r1", Ledger::open(&dir.join("l")).unwrap(), Events::default(), all.child());
     let (connect, wall) = (Hang(world.fake.clone()), no_wall());
     let site = BuildContext {
         work: dir.into(),

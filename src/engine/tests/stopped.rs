@@ -5,11 +5,12 @@ use super::*;
 async fn a_builder_that_powers_off_in_mid_step_is_named() {
     let world = World::new();
     let plan = world.plan();
-    let cx = RunCx {
-        ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
-        events: Events::default(),
-        cancel: Cancel::default(),
-    };
+    let cx = RunCx::new(
+        "r1",
+        Ledger::open(&world.dir.path().join("l")).unwrap(),
+        Events::default(),
+        Cancel::default(),
+    );
     let site = BuildContext {
         cloud: &world.cloud,
         connect: &Hang(world.fake.clone()),
@@ -37,11 +38,12 @@ async fn a_machine_that_is_kept_keeps_nothing_else() {
     let (world, wall) = (World::new(), no_wall());
     world.fake.0.lock().unwrap().exits.push(("install-it".into(), 3));
     let plan = Plan { run: "r-kept".into(), ..world.plan() };
-    let cx = RunCx {
-        ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
-        events: Events::default(),
-        cancel: Cancel::default(),
-    };
+    let cx = RunCx::new(
+        &plan.run,
+        Ledger::open(&world.dir.path().join("l")).unwrap(),
+        Events::default(),
+        Cancel::default(),
+    );
     let mut left = std::process::Command::new("sleep")
         .arg("60")
         .env(exec::RUN_MARK, &plan.run)
@@ -72,11 +74,12 @@ async fn a_signal_before_the_prompt_opens_none() {
     let world = World::new();
     let before = world.cloud.snapshot();
     world.fake.0.lock().unwrap().stop_at = Some(("install-it".into(), world.cancel.clone()));
-    let cx = RunCx {
-        ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
-        events: Events::default(),
-        cancel: world.cancel.clone(),
-    };
+    let cx = RunCx::new(
+        "r1",
+        Ledger::open(&world.dir.path().join("l")).unwrap(),
+        Events::default(),
+        world.cancel.clone(),
+    );
     let (connect, plan, wall) = (world.fake.clone(), world.plan(), no_wall());
     let outcome = build(&BuildContext {
         until: Goal::Provisioned(Arc::new(Nobody)),

@@ -131,7 +131,7 @@ impl World {
         let ledger = Ledger::open(&self.dir.path().join("ledger.jsonl")).unwrap();
         let events = Events::default();
         events.add(Box::new(self.seen.clone()));
-        let cx = RunCx { ledger, events, cancel: self.cancel.clone() };
+        let cx = RunCx::new(&plan.run, ledger, events, self.cancel.clone());
         let site = BuildContext {
             cloud: &self.cloud,
             connect: &self.fake,

@@ -1,11 +1,10 @@
 //! A machine that goes silent and comes back, and one that does not, with seconds made short.
-use std::path::Path;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 
 use super::*;
-use crate::guest::{Command, Connect, Exit, OnOutput, OnProgress, keys};
+use crate::guest::{Command, Connect, Exit, OnOutput, OnProgress, Transfer, keys};
 use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::provider::fake::Memory;
 use crate::provider::ledger::Ledger;
@@ -46,14 +45,7 @@ impl Remote for Moody {
     async fn exec(&self, _: Command, _: OnOutput) -> Result<Exit, RemoteError> {
         self.answer().map(|()| Exit::Code(0))
     }
-    async fn put(
-        &self,
-        _: &Path,
-        _: &str,
-        _: bool,
-        _: Duration,
-        _: OnProgress,
-    ) -> Result<(), RemoteError> {
+    async fn put(&self, _: &Transfer<'_>, _: OnProgress) -> Result<(), RemoteError> {
         self.answer()
     }
     async fn ping(&self, _: Duration) -> Result<(), RemoteError> {
@@ -89,11 +81,12 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
     cloud.look_every(Duration::from_millis(50));
     let events = Events::default();
     events.add(Box::new(told.clone()));
-    let cx = RunCx {
-        ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
+    let cx = RunCx::new(
+        "r1",
+        Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
         events,
-        cancel: Cancel::default(),
-    };
+        Cancel::default(),
+    );
     let plan = crate::wall::example_plan(dir.path());
     let settings =
         crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
@@ -117,7 +110,6 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         keep_on_failure: false,
     };
     let spec = BootSpec {
-        run: "r1".into(),
         name: "builder".into(),
         image: cloud.add_image("base", "base").id,
         cpus: 1,
@@ -126,7 +118,7 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         user_data: String::new(),
         place: None,
     };
-    let machine = cloud.compute().boot(&cx, &spec, LONG).await.unwrap();
+    let machine = cloud.compute().boot(&cx.within(LONG), &spec).await.unwrap();
     let key = Arc::new(keys::generate_key("x"));
     let target = Target {
         host: "memory".into(),

@@ -145,7 +145,7 @@ impl Feed {
         let mut archive = tar::Builder::new(self);
         for (below, meta) in &tree {
             let path = src.join(below);
-            append(&mut archive, &path, below, meta, &contents).map_err(|e| failed(&path, e))?;
+            append(&mut archive, &path, (below, meta), &contents).map_err(|e| failed(&path, e))?;
         }
         let mut last = header(tar::EntryType::Regular, 0o600, 0);
         archive
@@ -158,8 +158,7 @@ impl Feed {
 fn append(
     to: &mut tar::Builder<&mut Feed>,
     path: &Path,
-    below: &Path,
-    meta: &Metadata,
+    (below, meta): (&Path, &Metadata),
     contents: &Rc<Cell<u64>>,
 ) -> io::Result<()> {
     if meta.is_dir() {

@@ -96,27 +96,24 @@ pub(super) fn exec(command: &Command, id: &str) -> Result<Call, RemoteError> {
     Ok(Call { line: line(command.sudo, &text, &args)?, input })
 }
 
-pub(super) fn put_file(
-    dest: &str,
-    size: u64,
-    mode: u32,
-    sudo: bool,
-    id: &str,
-) -> Result<CString, RemoteError> {
+/// Where a transfer goes on the machine.
+pub(super) struct Destination<'a> {
+    pub path: &'a str,
+    pub mode: u32,
+    pub sudo: bool,
+}
+
+pub(super) fn put_file(to: &Destination<'_>, size: u64, id: &str) -> Result<CString, RemoteError> {
     let text = [PREFACE, FILE].concat().replace("@SIZE@", &size.to_string());
-    put(&text, dest, mode, sudo, id)
+    put(&text, to, id)
 }
 
-pub(super) fn put_tree(
-    dest: &str,
-    mode: u32,
-    sudo: bool,
-    id: &str,
-) -> Result<CString, RemoteError> {
-    put(&[PREFACE, TREE].concat(), dest, mode, sudo, id)
+pub(super) fn put_tree(to: &Destination<'_>, id: &str) -> Result<CString, RemoteError> {
+    put(&[PREFACE, TREE].concat(), to, id)
 }
 
-fn put(text: &str, dest: &str, mode: u32, sudo: bool, id: &str) -> Result<CString, RemoteError> {
+fn put(text: &str, to: &Destination<'_>, id: &str) -> Result<CString, RemoteError> {
+    let Destination { path: dest, mode, sudo } = *to;
     let trimmed = dest.trim_end_matches('/');
     let dest = match trimmed {
         "" if dest.starts_with('/') => "/.".into(),
@@ -194,7 +191,8 @@ mod tests {
     use super::*;
 
     fn put_line(dest: &str) -> String {
-        put("T", dest, 0o100644, false, "ID").unwrap().into_string().unwrap()
+        let to = Destination { path: dest, mode: 0o100644, sudo: false };
+        put("T", &to, "ID").unwrap().into_string().unwrap()
     }
 
     #[test]

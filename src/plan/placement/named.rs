@@ -1,6 +1,7 @@
 //! Things of the cloud that a definition names, by ID or by name.
 use crate::model::diagnostic::{Diagnostic, Location, there_are};
 use crate::model::facts::Named;
+use crate::text::suggest;
 
 /// Resources of one kind that a field may name.
 pub(super) struct Choices<'a> {
@@ -49,11 +50,8 @@ pub(super) fn missing(
     names: &[String],
     at: Option<Location>,
 ) -> Diagnostic {
-    let near: Vec<&str> = names
-        .iter()
-        .filter(|n| strsim::jaro_winkler(n, asked) > 0.85)
-        .map(String::as_str)
-        .collect();
+    let near: Vec<&str> =
+        names.iter().filter(|n| suggest::is_near(n, asked)).map(String::as_str).collect();
     let hint = match (near.as_slice(), names) {
         ([], all) => there_are(all),
         (near, _) => format!("did you mean `{}`?", near.join("` or `")),

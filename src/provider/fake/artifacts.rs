@@ -1,9 +1,7 @@
 //! Images in memory.
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
-
-use async_trait::async_trait;
 
 use super::Memory;
 use crate::model::family;
@@ -13,17 +11,10 @@ use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
 #[async_trait]
 impl Artifacts for Memory {
-    async fn import(
-        &self,
-        cx: &RunCx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        _: Duration,
-    ) -> Result<Image, CloudError> {
+    async fn import(&self, cx: &RunCx, name: &str, file: &Path) -> Result<Image, CloudError> {
         let size =
             file.metadata().map_err(CloudError::io(format!("read {}", file.display())))?.len();
-        self.make(cx, run, name, "import", |_| Ok(size)).await
+        self.make(cx, name, "import", |_| Ok(size)).await
     }
 
     async fn publish(
@@ -33,7 +24,7 @@ impl Artifacts for Memory {
         publication: &Publication,
     ) -> Result<Image, CloudError> {
         self.mutate("publish", |world| {
-            let missing = || CloudError::refused(format!("image {}", staged.id), "does not exist");
+            let missing = || CloudError::missing(format!("image {}", staged.id));
             let there: Vec<Image> = world.images.values().cloned().collect();
             let image = world.images.get_mut(&staged.id).ok_or_else(missing)?;
             if let Some(why) = unpublishable(image, publication) {
@@ -72,10 +63,8 @@ impl Artifacts for Memory {
     ) -> Result<Image, CloudError> {
         self.mutate("set_standing", |world| {
             let what = format!("change image {}", image.name);
-            let image = world
-                .images
-                .get_mut(&image.id)
-                .ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            let image =
+                world.images.get_mut(&image.id).ok_or_else(|| CloudError::missing(&what))?;
             if let Some(why) = why_immutable(image) {
                 return Err(CloudError::refused(what, why));
             }
@@ -87,10 +76,8 @@ impl Artifacts for Memory {
     async fn adopt(&self, _: &RunCx, image: &Image) -> Result<Image, CloudError> {
         self.mutate("adopt", |world| {
             let what = format!("adopt image {}", image.name);
-            let image = world
-                .images
-                .get_mut(&image.id)
-                .ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            let image =
+                world.images.get_mut(&image.id).ok_or_else(|| CloudError::missing(&what))?;
             match unadoptable(image) {
                 Some(why) => return Err(CloudError::refused(what, why)),
                 None if !image.is_ours() => image.prove(image.created),

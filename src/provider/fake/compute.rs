@@ -12,15 +12,12 @@ use crate::provider::{BootSpec, CloudError, Compute, Machine, Power, Reboot, Run
 
 #[async_trait]
 impl Compute for Memory {
-    async fn boot(&self, cx: &RunCx, spec: &BootSpec, _: Duration) -> Result<Machine, CloudError> {
+    async fn boot(&self, cx: &RunCx, spec: &BootSpec) -> Result<Machine, CloudError> {
         cx.cancel.check()?;
         let create = || async {
             self.mutate("boot", |world| {
                 if !world.images.contains_key(&spec.image) {
-                    return Err(CloudError::refused(
-                        format!("image {}", spec.image),
-                        "does not exist",
-                    ));
+                    return Err(CloudError::missing(format!("image {}", spec.image)));
                 }
                 world.booted.push(spec.clone());
                 let id = world.id();
@@ -29,7 +26,7 @@ impl Compute for Memory {
                         .expect("random numbers");
                 let host_key = host_key.public_key().to_openssh().expect("a fresh key encodes");
                 let booted = Booted {
-                    run: spec.run.clone(),
+                    run: cx.run.clone(),
                     name: spec.name.clone(),
                     image: spec.image.clone(),
                     power: Power::On,
@@ -89,18 +86,12 @@ impl Compute for Memory {
         ))
     }
 
-    async fn reboot(
-        &self,
-        cx: &RunCx,
-        machine: &Machine,
-        _: Reboot,
-        _: Duration,
-    ) -> Result<(), CloudError> {
+    async fn reboot(&self, cx: &RunCx, machine: &Machine, _: Reboot) -> Result<(), CloudError> {
         cx.cancel.check()?;
         self.mutate("reboot", |world| world.machine(machine).map(|m| m.power = Power::On))
     }
 
-    async fn shutdown(&self, cx: &RunCx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
+    async fn shutdown(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
         cx.cancel.check()?;
         self.mutate("shutdown", |world| {
             world.machine(machine)?.power = Power::Off;
@@ -111,10 +102,8 @@ impl Compute for Memory {
     async fn capture(
         &self,
         cx: &RunCx,
-        run: &str,
         machine: &Machine,
         name: &str,
-        _: Duration,
     ) -> Result<Image, CloudError> {
         let disk = {
             let mut world = self.world();
@@ -127,6 +116,6 @@ impl Compute for Memory {
             }
             booted.disk_gib * GIB
         };
-        self.make(cx, run, name, "capture", |_| Ok(disk)).await
+        self.make(cx, name, "capture", |_| Ok(disk)).await
     }
 }

@@ -28,13 +28,12 @@ async fn faults_are_where_they_were_asked_for() {
     for fault in [Fault::Refuse, Fault::LoseReply] {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
-        let cx = RunCx { ledger, events: Default::default(), cancel: Default::default() };
+        let cx = RunCx::new("r1", ledger, Default::default(), Default::default());
         let cloud = Memory::new();
         let base = cloud.add_image("base-1", "base");
         let before = cloud.snapshot();
         cloud.fail_at(1, fault);
         let spec = BootSpec {
-            run: "r1".into(),
             name: "factory-r1-builder".into(),
             image: base.id,
             cpus: 1,
@@ -43,7 +42,7 @@ async fn faults_are_where_they_were_asked_for() {
             user_data: String::new(),
             place: None,
         };
-        assert!(cloud.compute().boot(&cx, &spec, Duration::ZERO).await.is_err());
+        assert!(cloud.compute().boot(&cx.within(Duration::ZERO), &spec).await.is_err());
         assert_eq!(cloud.snapshot().len(), before.len() + usize::from(fault == Fault::LoseReply));
         for entry in cx.ledger.entries() {
             assert_eq!(entry.id, None);

@@ -78,7 +78,7 @@ impl World {
     }
 
     pub fn machine(&mut self, machine: &Machine) -> Result<&mut Booted, CloudError> {
-        let missing = || CloudError::refused(format!("machine {}", machine.name), "does not exist");
+        let missing = || CloudError::missing(format!("machine {}", machine.name));
         self.machines.get_mut(&machine.id).ok_or_else(missing)
     }
 }

@@ -1,9 +1,7 @@
 //! Images: [`Artifacts`] of a project.
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
-
-use async_trait::async_trait;
 
 use super::{OpenStack, capture, facts, lifecycle, publish};
 use crate::model::image::{Image, Lifecycle};
@@ -12,15 +10,8 @@ use crate::system::cancel::Cancel;
 
 #[async_trait]
 impl Artifacts for OpenStack {
-    async fn import(
-        &self,
-        cx: &RunCx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        deadline: Duration,
-    ) -> Result<Image, CloudError> {
-        capture::file(self, cx, run, name, file, deadline).await
+    async fn import(&self, cx: &RunCx, name: &str, file: &Path) -> Result<Image, CloudError> {
+        capture::file(self, cx, name, file).await
     }
 
     async fn publish(

@@ -7,6 +7,7 @@ use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::{self, Image};
 use crate::provider::{self, CloudError};
 use crate::system::cancel::Cancel;
+use crate::text::suggest;
 
 pub async fn named(
     cloud: &OpenStack,
@@ -47,7 +48,7 @@ pub async fn base(
     let all: Vec<Record> = by_family.into_iter().chain(by_name).collect();
     match among(&all, wanted, facts.base_is_family, project) {
         BaseLookup::Missing { .. } if !facts.base_is_family => {
-            out_of_lists(cloud, wanted, all, project, cancel).await
+            out_of_lists(cloud, wanted, all, cancel).await
         }
         BaseLookup::Missing { .. } => {
             Ok(BaseLookup::Missing { near: near(cloud, wanted, project, cancel).await? })
@@ -78,9 +79,9 @@ async fn out_of_lists(
     cloud: &OpenStack,
     wanted: &str,
     listed: Vec<Record>,
-    project: &str,
     cancel: &Cancel,
 ) -> Result<BaseLookup, CloudError> {
+    let project = &cloud.api.project(cancel).await?;
     let with = |more: &[(&'static str, &str)]| {
         let all = [("name", wanted)].into_iter().chain(more.iter().copied());
         all.map(|(key, value)| (key, value.to_owned())).collect::<Vec<_>>()
@@ -145,7 +146,7 @@ async fn near(
         .flatten()
         .filter(|n| !n.is_empty())
         .collect();
-    near.retain(|n| strsim::jaro_winkler(n, wanted) > 0.85);
+    near.retain(|n| suggest::is_near(n, wanted));
     near.sort();
     near.dedup();
     near.truncate(3);

@@ -8,7 +8,7 @@ use super::create::{self, New};
 use super::floating::Taking;
 use super::nova::{self, Server};
 use super::resources::PREFIX;
-use super::{Group, OpenStack, cinder, description, neutron, poll};
+use super::{Group, OpenStack, cinder, description, neutron, wait};
 use crate::model::facts::{Named, QuotaHeadroom};
 use crate::model::placement::Security;
 use crate::provider::ledger::Kind;
@@ -16,29 +16,23 @@ use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement, RunCx};
 
 const SSH: u16 = 22;
 
-pub async fn boot(
-    cloud: &OpenStack,
-    cx: &RunCx,
-    spec: &BootSpec,
-    deadline: Duration,
-) -> Result<Machine, CloudError> {
+pub async fn boot(cloud: &OpenStack, cx: &RunCx, spec: &BootSpec) -> Result<Machine, CloudError> {
     let place = spec.place.as_ref().ok_or_else(|| {
         CloudError::refused(format!("boot {}", spec.name), "no flavor and network are named")
     })?;
-    let until = std::time::Instant::now() + deadline;
-    let left = || until.saturating_duration_since(std::time::Instant::now());
-    let groups = Box::pin(groups(cloud, cx, spec, place)).await?;
-    let volume = Box::pin(volume(cloud, cx, spec, place, left())).await?;
-    let body = body(cloud, spec, place, &groups, volume.as_deref());
-    let server = match Box::pin(active(cloud, cx, spec, &body, left())).await? {
+    let groups = Box::pin(groups(cloud, cx, place)).await?;
+    let volume = Box::pin(volume(cloud, cx, spec, place)).await?;
+    let mut body = body(spec, place, &groups, volume.as_deref());
+    body["metadata"] = json!(cloud.marks(&cx.run));
+    let server = match Box::pin(active(cloud, cx, spec, &body)).await? {
         Ok(server) => server,
         Err(failed) if failed.is_of_scheduler() => {
             // A host may have been full for a moment, or the scheduler's view of it old: once more,
             // elsewhere perhaps.
             cx.events.warn(format!("{}: {}; trying once more", spec.name, failed.reason));
-            super::resources::delete_server(cloud, &spec.run, &failed.id).await?;
+            super::resources::delete_server(cloud, &cx.run, &failed.id).await?;
             cx.ledger.gone_by_id(Kind::Machine, &failed.id)?;
-            match Box::pin(active(cloud, cx, spec, &body, left())).await? {
+            match Box::pin(active(cloud, cx, spec, &body)).await? {
                 Ok(server) => server,
                 Err(failed) => return Err(explain(cloud, cx, spec, failed).await),
             }
@@ -60,14 +54,13 @@ pub async fn boot(
     if let Security::Temporary { ssh_from } = &place.site.security
         && ssh_from.is_empty()
     {
-        Box::pin(admit(cloud, cx, &spec.run, &host)).await?;
+        Box::pin(admit(cloud, cx, &host)).await?;
     }
     Ok(Machine { name: spec.name.clone(), id: server.id, host, port: SSH })
 }
 
-/// The content of `server` in the create request.
+/// The content of `server` in the create request, without its owner tags.
 fn body(
-    cloud: &OpenStack,
     spec: &BootSpec,
     place: &MachinePlacement,
     groups: &[Named],
@@ -78,7 +71,6 @@ fn body(
         "flavorRef": place.flavor.id,
         "user_data": Base64::encode_string(spec.user_data.as_bytes()),
         "config_drive": true,
-        "metadata": cloud.marks(&spec.run),
         "networks": place.site.networks.iter().map(|n| json!({ "uuid": n.id })).collect::<Vec<_>>(),
     });
     // To name none is another thing than to name no group: Nova takes neither word where a network
@@ -105,7 +97,6 @@ fn body(
 async fn groups(
     cloud: &OpenStack,
     cx: &RunCx,
-    spec: &BootSpec,
     place: &MachinePlacement,
 ) -> Result<Vec<Named>, CloudError> {
     let ssh_from = match &place.site.security {
@@ -113,31 +104,25 @@ async fn groups(
         Security::None => return Ok(Vec::new()),
         Security::Temporary { ssh_from } => ssh_from,
     };
-    let name = format!("{PREFIX}{}-ssh", spec.run);
+    let name = format!("{PREFIX}{}-ssh", cx.run);
     // Machines that boot side by side wait here for the one that makes it.
     let mut known = cloud.group.lock().await;
-    if let Some(group) = known.get(&spec.run) {
+    if let Some(group) = known.get(&cx.run) {
         return Ok(vec![Named { id: group.id.clone(), name }]);
     }
     cx.cancel.check()?;
     let create = || async {
         let group =
-            neutron::create_group(&cloud.api, &name, &description(&spec.run), &cx.cancel).await;
+            neutron::create_group(&cloud.api, &name, &description(&cx.run), &cx.cancel).await;
         group.map(|group| group.id)
     };
-    let id = create::own(
-        cloud,
-        cx,
-        New { run: &spec.run, kind: Kind::SecurityGroup, name: &name },
-        create,
-    )
-    .await?;
+    let id = create::own(cloud, cx, New { kind: Kind::SecurityGroup, name: &name }, create).await?;
     for cidr in ssh_from {
         neutron::admit_ssh(&cloud.api, &id, cidr, &cx.cancel).await?;
     }
     tag(cloud, cx, "security-groups", &id).await;
     known.insert(
-        spec.run.clone(),
+        cx.run.clone(),
         Group { id: id.clone(), admitted: ssh_from.iter().cloned().collect() },
     );
     Ok(vec![Named { id, name }])
@@ -145,9 +130,9 @@ async fn groups(
 
 /// Admits SSH from the address that this machine has towards `host`: towards the cloud's API it may
 /// have another one.
-async fn admit(cloud: &OpenStack, cx: &RunCx, run: &str, host: &str) -> Result<(), CloudError> {
+async fn admit(cloud: &OpenStack, cx: &RunCx, host: &str) -> Result<(), CloudError> {
     let mut known = cloud.group.lock().await;
-    let Some(group) = known.get_mut(run) else { return Ok(()) };
+    let Some(group) = known.get_mut(&cx.run) else { return Ok(()) };
     let cidr = (cloud.source)(host, SSH);
     if group.admitted.contains(&cidr) {
         return Ok(());
@@ -160,7 +145,7 @@ async fn admit(cloud: &OpenStack, cx: &RunCx, run: &str, host: &str) -> Result<(
 
 /// A courtesy to people who look at lists; a cloud without tags is no worse a cloud.
 pub(super) async fn tag(cloud: &OpenStack, cx: &RunCx, kind: &str, id: &str) {
-    let _ = neutron::tag(&cloud.api, kind, id, &["image-factory"], &cx.cancel).await;
+    let _ = neutron::tag(&cloud.api, kind, id, &cx.cancel).await;
 }
 
 /// The volume that it boots from, if it does.
@@ -169,7 +154,6 @@ async fn volume(
     cx: &RunCx,
     spec: &BootSpec,
     place: &MachinePlacement,
-    deadline: Duration,
 ) -> Result<Option<String>, CloudError> {
     let Some(wanted) = &place.site.volume else { return Ok(None) };
     let wanted = crate::model::placement::VolumePlan {
@@ -177,20 +161,17 @@ async fn volume(
         ..wanted.clone()
     };
     cx.cancel.check()?;
-    let marks = cloud.marks(&spec.run);
+    let marks = cloud.marks(&cx.run);
     let create = || async {
-        let volume =
-            cinder::create(&cloud.api, &spec.name, &wanted, Some(&spec.image), &marks, &cx.cancel)
-                .await;
-        volume.map(|volume| volume.id)
+        let new = cinder::NewVolume {
+            name: &spec.name,
+            wanted: &wanted,
+            image: Some(&spec.image),
+            metadata: &marks,
+        };
+        cinder::create(&cloud.api, &new, &cx.cancel).await.map(|volume| volume.id)
     };
-    let id = create::own(
-        cloud,
-        cx,
-        New { run: &spec.run, kind: Kind::Volume, name: &spec.name },
-        create,
-    )
-    .await?;
+    let id = create::own(cloud, cx, New { kind: Kind::Volume, name: &spec.name }, create).await?;
     let what = format!("make volume {}", spec.name);
     let ready = || async {
         let seen = cinder::volume(&cloud.api, &id, &cx.cancel).await?;
@@ -210,7 +191,7 @@ async fn volume(
             None => Err(CloudError::refused(&what, "it is gone")),
         }
     };
-    poll(&cx.cancel, &what, deadline, Duration::from_secs(1), ready).await?;
+    wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(1)).until(ready).await?;
     Ok(Some(id))
 }
 
@@ -233,10 +214,9 @@ async fn active(
     cx: &RunCx,
     spec: &BootSpec,
     body: &serde_json::Value,
-    deadline: Duration,
 ) -> Result<Result<Server, Failed>, CloudError> {
     cx.cancel.check()?;
-    let new = New { run: &spec.run, kind: Kind::Machine, name: &spec.name };
+    let new = New { kind: Kind::Machine, name: &spec.name };
     let id = create::own(cloud, cx, new, || nova::create(&cloud.api, &spec.name, body, &cx.cancel))
         .await?;
     let look = || async {
@@ -251,7 +231,8 @@ async fn active(
         })
     };
     // No cloud makes a server faster.
-    poll(&cx.cancel, &format!("boot {}", spec.name), deadline, Duration::from_secs(4), look).await
+    let what = format!("boot {}", spec.name);
+    wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(4)).until(look).await
 }
 
 /// Nova's fault, the end of the console, and what the quota leaves.

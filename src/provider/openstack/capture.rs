@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::create::{self, New};
 use super::glance::{self, Patch, Record};
-use super::{OpenStack, cinder, nova, poll, resources};
+use super::{OpenStack, cinder, nova, resources, wait};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::event::Event;
 use crate::model::format::Format;
@@ -14,8 +14,9 @@ use crate::model::image::{self, Image};
 use crate::provider::ledger::Kind;
 use crate::provider::{CloudError, Machine, RunCx};
 use crate::system::digest::Hasher;
-use crate::system::disk;
+use crate::system::disk::{self, Conversion};
 use crate::system::exec::{self, ExecError};
+use crate::system::wait::Deadline;
 
 /// Polls of a queued image before its server's task state is checked.
 const STUCK: u32 = 8;
@@ -23,10 +24,8 @@ const STUCK: u32 = 8;
 pub async fn machine(
     cloud: &OpenStack,
     cx: &RunCx,
-    run: &str,
     machine: &Machine,
     name: &str,
-    deadline: Duration,
 ) -> Result<Image, CloudError> {
     let what = format!("capture {}", machine.name);
     let seen = cloud.seen.off.take(|s| s.id == machine.id);
@@ -46,57 +45,69 @@ pub async fn machine(
     cx.cancel.check()?;
     let id = match server.boot_volume() {
         None => {
-            let metadata = cloud.staged_marks(run);
-            let new = New { run, kind: Kind::Image, name };
+            let metadata = cloud.staged_marks(&cx.run);
+            let new_image = nova::NewImage { name, metadata: &metadata };
+            let new = New { kind: Kind::Image, name };
             create::own(cloud, cx, new, || {
-                nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel)
+                nova::create_image(&cloud.api, &server.id, &new_image, &cx.cancel)
             })
             .await?
         }
-        Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
+        Some(volume) => {
+            let source = BootVolume { machine, id: volume };
+            volume_image(cloud, cx, &source, name).await?
+        }
     };
     // The server of a volume was deleted before the upload, and shows no progress.
     let at_work = server.boot_volume().is_none().then_some(server.id.as_str());
-    finished(cloud, cx, &id, &what, deadline, at_work).await?;
+    finished(cloud, cx, &Unfinished { id: &id, what: &what, server: at_work }).await?;
     let record = name_itself(cloud, cx, &id).await?;
     let image = record.image(&cloud.api.project(&cx.cancel).await?);
     cloud.seen.staged.put(record);
     Ok(image)
 }
 
-/// Uploads a boot volume. Deletes its server first, because the volume must be unused.
+/// The volume that a machine boots from.
+struct BootVolume<'a> {
+    machine: &'a Machine,
+    id: &'a str,
+}
+
+/// Uploads a boot volume as image `name`. Deletes its server first, because the volume must be
+/// unused.
 async fn volume_image(
     cloud: &OpenStack,
     cx: &RunCx,
-    run: &str,
-    machine: &Machine,
-    volume: &str,
+    source: &BootVolume<'_>,
     name: &str,
-    deadline: Duration,
 ) -> Result<String, CloudError> {
-    resources::delete_server(cloud, run, &machine.id).await?;
+    let BootVolume { machine, id: volume } = *source;
+    resources::delete_server(cloud, &cx.run, &machine.id).await?;
     cx.ledger.gone_by_id(Kind::Machine, &machine.id)?;
     let free = || async {
         let seen = cinder::volume(&cloud.api, volume, &cx.cancel).await?;
-        Ok(seen.filter(|v| v.status == "available").map(drop))
+        Ok::<_, CloudError>(seen.filter(|v| v.status == "available").map(drop))
     };
-    poll(&cx.cancel, &format!("free volume {volume}"), deadline, Duration::ZERO, free).await?;
+    wait(&format!("free volume {volume}"), &cx.cancel, cx.deadline(), Duration::ZERO)
+        .until(free)
+        .await?;
     // Cinder copies what it knows of the volume's image to the new one: this run's marks are there
     // from its birth then.
     let known =
-        cinder::describe_image(&cloud.api, volume, &cloud.staged_marks(run), &cx.cancel).await?;
+        cinder::describe_image(&cloud.api, volume, &cloud.staged_marks(&cx.run), &cx.cancel)
+            .await?;
     if !known {
         cx.events.note(format!(
             "Cinder lets nobody change the image properties of volume {volume}: \
                 image {name} is marked after its birth"
         ));
     }
-    let new = New { run, kind: Kind::Image, name };
+    let new = New { kind: Kind::Image, name };
     let id = create::own(cloud, cx, new, || cinder::upload(&cloud.api, volume, name, &cx.cancel))
         .await?;
     // Where Cinder did not take the marks, the image has had its base's properties until now, and
     // its own name.
-    mark(cloud, cx, run, &id).await?;
+    mark(cloud, cx, &id).await?;
     Ok(id)
 }
 
@@ -107,24 +118,30 @@ async fn name_itself(cloud: &OpenStack, cx: &RunCx, id: &str) -> Result<Record, 
     Ok(glance::patch(&cloud.api, id, &patch, &cx.cancel).await?)
 }
 
-async fn mark(cloud: &OpenStack, cx: &RunCx, run: &str, id: &str) -> Result<(), CloudError> {
+async fn mark(cloud: &OpenStack, cx: &RunCx, id: &str) -> Result<(), CloudError> {
     let mut patch = Patch::default();
-    for (key, value) in cloud.staged_marks(run) {
+    for (key, value) in cloud.staged_marks(&cx.run) {
         patch.set(&key, value);
     }
     glance::patch(&cloud.api, id, &patch, &cx.cancel).await?;
     Ok(())
 }
 
-/// Waits until the image has its content. `server` is its source, whose task ends first or fails.
+/// An image without its content so far.
+struct Unfinished<'a> {
+    id: &'a str,
+    what: &'a str,
+    /// Its source, whose task ends first or fails.
+    server: Option<&'a str>,
+}
+
+/// Waits until the image has its content.
 async fn finished(
     cloud: &OpenStack,
     cx: &RunCx,
-    id: &str,
-    what: &str,
-    deadline: Duration,
-    server: Option<&str>,
+    image: &Unfinished<'_>,
 ) -> Result<Record, CloudError> {
+    let Unfinished { id, what, server } = *image;
     let queued_looks = AtomicU32::new(0);
     let look = || async {
         let Some(record) = glance::image(&cloud.api, id, &cx.cancel).await? else {
@@ -159,10 +176,10 @@ async fn finished(
     };
     // Of a machine there is nothing to be seen at first; an upload is over when it was answered.
     let first = if server.is_some() { Duration::from_secs(3) } else { Duration::ZERO };
-    let record = poll(&cx.cancel, what, deadline, first, look).await?;
+    let record = wait(what, &cx.cancel, cx.deadline(), first).until(look).await?;
     // The image may be there before Nova is done with the server.
     let idle = || async {
-        let Some(server) = server else { return Ok(Some(())) };
+        let Some(server) = server else { return Ok::<_, CloudError>(Some(())) };
         match nova::server(&cloud.api, server, &cx.cancel).await? {
             Some(seen) if seen.task_state.is_some() => Ok(None),
             seen => {
@@ -171,22 +188,20 @@ async fn finished(
             }
         }
     };
-    poll(&cx.cancel, what, deadline, Duration::ZERO, idle).await?;
+    wait(what, &cx.cancel, cx.deadline(), Duration::ZERO).until(idle).await?;
     Ok(record)
 }
 
 pub async fn file(
     cloud: &OpenStack,
     cx: &RunCx,
-    run: &str,
     name: &str,
     file: &Path,
-    deadline: Duration,
 ) -> Result<Image, CloudError> {
-    let file = as_qcow2(cloud, cx, run, file, deadline).await?;
+    let file = as_qcow2(cloud, cx, file).await?;
     cx.cancel.check()?;
-    let properties = cloud.staged_marks(run);
-    let new = New { run, kind: Kind::Image, name };
+    let properties = cloud.staged_marks(&cx.run);
+    let new = New { kind: Kind::Image, name };
     let id =
         create::own(cloud, cx, new, || glance::create(&cloud.api, name, &properties, &cx.cancel))
             .await?;
@@ -199,7 +214,8 @@ pub async fn file(
             events.emit(Event::Progress { done, of, unit: "bytes".into() });
         }
     };
-    let sent = match glance::upload(&cloud.api, &id, &file, deadline, progress, &cx.cancel).await {
+    let call = glance::upload(&cloud.api, &id, &file, progress).timeout(cx.deadline().left());
+    let sent = match call.send(&cx.cancel).await.map(|answer| answer.sent) {
         Ok(sent) => sent,
         // Not answered, or the same again refused: the content may be there.
         Err(e) if e.in_doubt() || e.status() == Some(409) => {
@@ -210,7 +226,7 @@ pub async fn file(
         Err(e) => return Err(e.into()),
     };
     let what = format!("upload {name}");
-    let record = finished(cloud, cx, &id, &what, deadline, None).await?;
+    let record = finished(cloud, cx, &Unfinished { id: &id, what: &what, server: None }).await?;
     match (sent, record.sha512()) {
         (Some(sent), Some(kept)) if sent != kept => {
             let reason =
@@ -243,7 +259,8 @@ async fn stored(
             status => Some(status == Some("active") && record.is_some_and(|r| r.size() == length)),
         })
     };
-    match poll(&cx.cancel, "look for the content", cloud.patience, Duration::ZERO, look).await {
+    let deadline = Deadline::after(cloud.patience);
+    match wait("look for the content", &cx.cancel, deadline, Duration::ZERO).until(look).await {
         Ok(true) => {}
         Ok(false) | Err(CloudError::Deadline { .. }) => return Ok(None),
         Err(e) => return Err(e),
@@ -266,29 +283,23 @@ async fn stored(
 
 /// Converts other formats to qcow2, compressed so that every Nova since 2013 can read it; also a
 /// qcow2 with internal snapshots.
-async fn as_qcow2(
-    cloud: &OpenStack,
-    cx: &RunCx,
-    run: &str,
-    file: &Path,
-    deadline: Duration,
-) -> Result<PathBuf, CloudError> {
+async fn as_qcow2(cloud: &OpenStack, cx: &RunCx, file: &Path) -> Result<PathBuf, CloudError> {
     let disk =
         disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
     if disk.format == Format::Qcow2 && disk.plain {
-        let check = disk::check(file, deadline).mark(run);
+        let check = disk::check(file, cx.deadline().left()).mark(&cx.run);
         exec::output(&check, &cx.cancel)
             .await
             .map_err(|e| tool_error(&format!("check {}", file.display()), e))?;
         return Ok(file.to_owned());
     }
-    let dir = cloud.host.work(run)?.join("upload");
+    let dir = cloud.host.work(&cx.run)?.join("upload");
     cloud.host.make(cx, &dir).await?;
     let to = dir.join("image.qcow2");
     cx.events.doing(format!("converting {}", file.display()));
-    let cmd =
-        disk::convert(file, disk.format, &["-c", "-W", "-m", "2", "-O", "qcow2"], &to, deadline)
-            .mark(run);
+    let options = &["-c", "-W", "-m", "2", "-O", "qcow2"];
+    let conversion = Conversion { from: file, format: disk.format, to: &to };
+    let cmd = disk::convert(&conversion, options, cx.deadline().left()).mark(&cx.run);
     exec::output(&cmd, &cx.cancel)
         .await
         .map_err(|e| tool_error(&format!("convert {}", file.display()), e))?;

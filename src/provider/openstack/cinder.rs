@@ -64,15 +64,17 @@ pub async fn volumes(api: &Api, cancel: &Cancel) -> Result<Vec<Volume>, ApiError
     pages::all(list, || api.get(Service::Volume, &["volumes", "detail"]), cancel).await
 }
 
-/// Sends one create request for a volume, empty or from an image.
-pub async fn create(
-    api: &Api,
-    name: &str,
-    wanted: &VolumePlan,
-    image: Option<&str>,
-    metadata: &BTreeMap<String, String>,
-    cancel: &Cancel,
-) -> Result<Volume, ApiError> {
+/// A volume to create, empty or from an image.
+pub struct NewVolume<'a> {
+    pub name: &'a str,
+    pub wanted: &'a VolumePlan,
+    pub image: Option<&'a str>,
+    pub metadata: &'a BTreeMap<String, String>,
+}
+
+/// Sends one create request.
+pub async fn create(api: &Api, new: &NewVolume<'_>, cancel: &Cancel) -> Result<Volume, ApiError> {
+    let NewVolume { name, wanted, image, metadata } = *new;
     let mut body = json!({ "name": name, "size": wanted.size_gib, "metadata": metadata });
     if let Some(image) = image {
         body["imageRef"] = json!(image);

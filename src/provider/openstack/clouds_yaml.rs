@@ -17,6 +17,7 @@ use crate::frontend::build_vars::yaml;
 use crate::model::diagnostic::there_are;
 use crate::system::durable;
 use crate::system::reading;
+use crate::text::suggest;
 
 /// Size limit of a clouds.yaml.
 const LONGEST: u64 = 1 << 20;
@@ -211,7 +212,7 @@ impl Search<'_> {
 
     fn no_such_cloud(&self, files: &str, all: &Map) -> LoginError {
         let names: Vec<&str> = all.keys().collect();
-        let hint = match names.iter().find(|n| strsim::jaro_winkler(n, self.name) > 0.8) {
+        let hint = match names.iter().find(|n| suggest::similarity(n, self.name) > 0.8) {
             Some(near) => format!("did you mean `{near}`?"),
             None if names.is_empty() => "it has none: entries stand below `clouds:`".into(),
             None => there_are(&names),

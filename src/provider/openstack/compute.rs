@@ -10,13 +10,8 @@ use crate::system::cancel::Cancel;
 
 #[async_trait]
 impl Compute for OpenStack {
-    async fn boot(
-        &self,
-        cx: &RunCx,
-        spec: &BootSpec,
-        deadline: Duration,
-    ) -> Result<Machine, CloudError> {
-        boot::boot(self, cx, spec, deadline).await
+    async fn boot(&self, cx: &RunCx, spec: &BootSpec) -> Result<Machine, CloudError> {
+        boot::boot(self, cx, spec).await
     }
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
@@ -45,54 +40,31 @@ impl Compute for OpenStack {
         power::screen(self, machine).await
     }
 
-    async fn reboot(
-        &self,
-        cx: &RunCx,
-        machine: &Machine,
-        how: Reboot,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::reboot(self, cx, machine, how, deadline).await
+    async fn reboot(&self, cx: &RunCx, machine: &Machine, how: Reboot) -> Result<(), CloudError> {
+        power::reboot(self, cx, machine, how).await
     }
 
-    async fn shutdown(
-        &self,
-        cx: &RunCx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::shutdown(self, cx, machine, deadline).await
+    async fn shutdown(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
+        power::shutdown(self, cx, machine).await
     }
 
     async fn capture(
         &self,
         cx: &RunCx,
-        run: &str,
         machine: &Machine,
         name: &str,
-        deadline: Duration,
     ) -> Result<Image, CloudError> {
-        capture::machine(self, cx, run, machine, name, deadline).await
+        capture::machine(self, cx, machine, name).await
     }
 }
 
 #[async_trait]
 impl Rescue for OpenStack {
-    async fn rescue(
-        &self,
-        cx: &RunCx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::rescue(self, cx, machine, deadline).await
+    async fn rescue(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
+        power::rescue(self, cx, machine).await
     }
 
-    async fn unrescue(
-        &self,
-        cx: &RunCx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::unrescue(self, cx, machine, deadline).await
+    async fn unrescue(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
+        power::unrescue(self, cx, machine).await
     }
 }

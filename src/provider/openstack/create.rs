@@ -7,14 +7,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::api::ApiError;
-use super::{OpenStack, poll, resources};
+use super::{OpenStack, resources, wait};
 use crate::provider::ledger::{Entry, Kind};
 use crate::provider::{CloudError, RunCx};
+use crate::system::wait::Deadline;
 
 /// A resource to create.
 #[derive(Clone, Copy)]
 pub struct New<'a> {
-    pub run: &'a str,
     pub kind: Kind,
     pub name: &'a str,
 }
@@ -72,11 +72,13 @@ async fn appears(
     let thing = Entry { seq: 0, kind: new.kind, name: new.name.into(), id: None, unanswered: None };
     let look = || async {
         // The services are in trouble as it is: a look that fails is no answer.
-        let found = resources::unnamed(cloud, new.run, &thing).await.unwrap_or_default();
+        let found = resources::unnamed(cloud, &cx.run, &thing).await.unwrap_or_default();
         // What another machine of this run was given meanwhile is that machine's.
         let known: Vec<String> =
             cx.ledger.entries().into_iter().filter_map(|entry| entry.id).collect();
         Ok(found.into_iter().find(|id| !known.contains(id)))
     };
-    poll(&cx.cancel, "look for it", patience, Duration::from_secs(1).min(patience), look).await
+    wait("look for it", &cx.cancel, Deadline::after(patience), Duration::from_secs(1))
+        .until(look)
+        .await
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::model::error_kind::ErrorKind;
 use crate::system::cancel::Cancelled;
 use crate::system::http::{PROXY_HINT, THROUGH};
 
@@ -139,9 +140,7 @@ impl ApiError {
                     .into()
             }
             // Nova says 403, Neutron 409, Cinder and Glance 413.
-            Self::Refused { status: 403 | 409, message, .. }
-                if message.to_lowercase().contains("quota exceeded") =>
-            {
+            Self::Refused { status: 403 | 409, message, .. } if exceeds_quota(message) => {
                 QUOTA.into()
             }
             Self::Refused { status: 403, .. } => {
@@ -170,6 +169,22 @@ impl ApiError {
         })
     }
 
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused { status: 403 | 409, message, .. } if exceeds_quota(message) => {
+                ErrorKind::Quota
+            }
+            Self::Refused { status: 413, .. } => ErrorKind::Quota,
+            Self::Refused { status, .. } => ErrorKind::of_status(*status),
+            Self::Unreachable { .. } | Self::TimedOut { .. } => ErrorKind::Unavailable,
+            Self::Login { .. } => ErrorKind::Unauthorized,
+            Self::NotInCatalog { .. } => ErrorKind::Unsupported,
+            Self::Redirected { .. } => ErrorKind::InvalidInput,
+            Self::BadAnswer { .. } => ErrorKind::Internal,
+            Self::Cancelled(_) => ErrorKind::Cancelled,
+        }
+    }
+
     /// Whether the request may have taken effect.
     pub fn in_doubt(&self) -> bool {
         match self {
@@ -184,6 +199,10 @@ impl ApiError {
             | Self::Cancelled(_) => false,
         }
     }
+}
+
+fn exceeds_quota(message: &str) -> bool {
+    message.to_lowercase().contains("quota exceeded")
 }
 
 impl fmt::Display for ApiError {

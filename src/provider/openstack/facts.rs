@@ -70,7 +70,7 @@ pub async fn facts(
         return Ok(nothing(base));
     }
     let untold = Untold::default();
-    let site = Box::pin(site(cloud, wanted, &project, &untold, cancel));
+    let site = Box::pin(site(cloud, wanted, &untold, cancel));
     let taken = async {
         if wanted.image_name.is_empty() {
             return Ok(Vec::new());
@@ -155,11 +155,11 @@ async fn missing_prerequisites(
 async fn site(
     cloud: &OpenStack,
     wanted: &FactsQuery,
-    project: &str,
     untold: &Untold,
     cancel: &Cancel,
 ) -> Result<ProjectFacts, CloudError> {
     let api = &cloud.api;
+    let project = &api.project(cancel).await?;
     // On the heap, each of them: together they would be more than a stack has room for.
     let consoles = async {
         if wanted.consoles { nova::shows_consoles(api, cancel).await } else { Leave::Unasked }

@@ -32,7 +32,7 @@ impl Taking<'_> {
             // A port without a router is told with 404, and nothing is made.
             match self.at(&port.id).await {
                 Ok(ip) => {
-                    cloud.seen.made_address(&ip.id, &spec.run);
+                    cloud.seen.made_address(&ip.id, &cx.run);
                     tag(cloud, cx, "floatingips", &ip.id).await;
                     return Ok(ip.floating_ip_address);
                 }
@@ -55,14 +55,14 @@ impl Taking<'_> {
         let Self { cloud, cx, spec, network } = self;
         let answered = Mutex::new(None);
         let create = || async {
-            let whose = description_for(&spec.run, &spec.name);
-            let ip =
-                neutron::create_floating_ip(&cloud.api, network, port, &whose, &cx.cancel).await;
+            let whose = description_for(&cx.run, &spec.name);
+            let new = neutron::NewFloatingIp { network, port, description: &whose };
+            let ip = neutron::create_floating_ip(&cloud.api, &new, &cx.cancel).await;
             ip.map(|ip| {
                 answered.lock().expect("a plain write does not panic").insert(ip).id.clone()
             })
         };
-        let new = New { run: &spec.run, kind: Kind::Address, name: &spec.name };
+        let new = New { kind: Kind::Address, name: &spec.name };
         let id = create::own(cloud, cx, new, create).await.map_err(Refused::Create)?;
         let ip = match answered.into_inner().expect("a plain write does not panic") {
             Some(ip) => Some(ip),

@@ -2,12 +2,11 @@
 //! API v2 reference.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::api::{Api, ApiError, Service};
+use super::api::{Api, ApiError, Call, Service};
 use super::nova::{absent_is_fine, room_left};
 use super::pages::{self, List};
 use crate::model::digest::{Algorithm, Digest};
@@ -224,19 +223,15 @@ pub async fn create(
     id.map(str::to_owned).ok_or_else(|| ApiError::bad_answer(what, "no ID"))
 }
 
-/// Sends the content of an image; tells the sha512 of what was sent. `None`: Glance answered before
-/// it had read it all.
-pub async fn upload(
-    api: &Api,
+/// The request that sends the content of an image.
+pub fn upload<'a>(
+    api: &'a Api,
     id: &str,
     file: &Path,
-    deadline: Duration,
     progress: impl Fn(u64, u64) + Send + Sync + 'static,
-    cancel: &Cancel,
-) -> Result<Option<Digest>, ApiError> {
-    let call =
-        api.put(Service::Image, &["images", id, "file"]).file(file, progress).timeout(deadline);
-    Ok(call.what(format!("upload image {id}")).send(cancel).await?.sent)
+) -> Call<'a> {
+    let call = api.put(Service::Image, &["images", id, "file"]).file(file, progress);
+    call.what(format!("upload image {id}"))
 }
 
 /// One change of an image, whole or not at all. Source: the JSON patch of Glance's v2.1, a subset

@@ -1,8 +1,11 @@
 //! Calls of Heat: template validation. Source: the Orchestration API v1 reference.
-use super::OpenStack;
-use crate::provider::{CloudError, RunCx, TemplateValidator};
 use async_trait::async_trait;
 use serde_json::json;
+
+use super::OpenStack;
+use super::api::{Api, ApiError, Service};
+use crate::provider::{CloudError, RunCx, TemplateValidator};
+use crate::system::cancel::Cancel;
 
 #[async_trait]
 impl TemplateValidator for OpenStack {
@@ -17,9 +20,6 @@ impl TemplateValidator for OpenStack {
         Ok(Some(validate(&self.api, template, &cx.cancel).await?))
     }
 }
-
-use super::api::{Api, ApiError, Service};
-use crate::system::cancel::Cancel;
 
 /// The inner `Err` is Heat's objection to the template.
 pub async fn validate(

@@ -150,7 +150,7 @@ pub fn login(
         Some(name) => clouds_yaml::find(name, &env, places)?,
     };
     let mut wrong = Vec::new();
-    let made = made(&found, in_files, &env, places, &mut wrong);
+    let made = found.login(in_files, &env, places, &mut wrong);
     match made {
         Some(login) if wrong.is_empty() => {
             Ok(Login { warnings: [found.warnings, login.warnings].concat(), ..login })
@@ -193,37 +193,40 @@ pub(super) fn fills(key: &str) -> impl Iterator<Item = &'static str> {
     FILLS.iter().filter(move |(filled, _)| *filled == key).map(|(_, variable)| *variable)
 }
 
-fn made(
-    found: &Found,
-    named: Option<&str>,
-    env: &BTreeMap<&str, &str>,
-    places: &Places,
-    wrong: &mut Vec<String>,
-) -> Option<Login> {
-    // In the environment alone it is a setting as any other.
-    let region = named.and_then(|_| env.get("OS_REGION_NAME").copied());
-    let mut config = resolve::resolve(&found.entry, &found.vendor, region, wrong);
-    for (key, variable) in FILLS.iter().filter(|_| named.is_some()) {
-        let Some(value) = env.get(variable).filter(|_| text(&config.auth, key).is_none()) else {
-            continue;
-        };
-        config.auth.set(key, Setting::text(*value, Origin::Variable((*variable).into())));
+impl Found {
+    fn login(
+        &self,
+        named: Option<&str>,
+        env: &BTreeMap<&str, &str>,
+        places: &Places,
+        wrong: &mut Vec<String>,
+    ) -> Option<Login> {
+        // In the environment alone it is a setting as any other.
+        let region = named.and_then(|_| env.get("OS_REGION_NAME").copied());
+        let mut config = resolve::resolve(&self.entry, &self.vendor, region, wrong);
+        for (key, variable) in FILLS.iter().filter(|_| named.is_some()) {
+            let Some(value) = env.get(variable).filter(|_| text(&config.auth, key).is_none())
+            else {
+                continue;
+            };
+            config.auth.set(key, Setting::text(*value, Origin::Variable((*variable).into())));
+        }
+        let who = credentials::read(&config, named.is_some(), wrong);
+        let access = access::read(&config.rest, places.home.as_deref(), wrong);
+        let who = who?;
+        Some(Login {
+            name: named.map_or_else(|| who.auth_url.to_string(), str::to_owned),
+            auth_url: who.auth_url,
+            method: who.method,
+            project: who.project,
+            region: text(&config.rest, "region_name"),
+            interface: access.interface,
+            tls: access.tls,
+            proxies: Proxies::default(),
+            services: access.services,
+            warnings: access.warnings,
+        })
     }
-    let who = credentials::read(&config, named.is_some(), wrong);
-    let access = access::read(&config.rest, places.home.as_deref(), wrong);
-    let who = who?;
-    Some(Login {
-        name: named.map_or_else(|| who.auth_url.to_string(), str::to_owned),
-        auth_url: who.auth_url,
-        method: who.method,
-        project: who.project,
-        region: text(&config.rest, "region_name"),
-        interface: access.interface,
-        tls: access.tls,
-        proxies: Proxies::default(),
-        services: access.services,
-        warnings: access.warnings,
-    })
 }
 
 pub(super) fn text(map: &Map, key: &str) -> Option<String> {

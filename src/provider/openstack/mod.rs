@@ -6,7 +6,6 @@
 //! created. [`compute`], [`artifacts`], [`resources`], [`volume`] and [`heat`] implement the
 //! capabilities on top, with [`boot`], [`power`], [`capture`], [`publish`] and [`lifecycle`].
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use super::{
 use crate::model::facts::{CloudFacts, FactsQuery, PlacementDefaults};
 use crate::model::image;
 use crate::system::cancel::Cancel;
+use crate::system::wait::{Deadline, Wait};
 
 mod access;
 mod artifacts;
@@ -159,38 +159,19 @@ impl From<ApiError> for CloudError {
         match e {
             ApiError::Cancelled(c) => c.into(),
             e => {
-                let hint = e.hint();
-                Self::Refused { what: e.what().to_owned(), reason: e.reason(), hint }
+                let (hint, kind) = (e.hint(), e.kind());
+                Self::Refused { what: e.what().to_owned(), reason: e.reason(), hint, kind }
             }
         }
     }
 }
 
-/// Polls until `look` returns `Some`: first after `first`, then every [`LOOK`], and less often the
-/// longer it takes, because each poll is a request.
-async fn poll<T, F>(
-    cancel: &Cancel,
-    what: &str,
-    deadline: Duration,
-    first: Duration,
-    mut look: impl FnMut() -> F,
-) -> Result<T, CloudError>
-where
-    F: Future<Output = Result<Option<T>, CloudError>>,
-{
-    let until = std::time::Instant::now() + deadline;
-    cancel.pause(first.min(deadline) / HASTE).await?;
-    let mut pause = LOOK / HASTE;
-    loop {
-        if let Some(found) = look().await? {
-            return Ok(found);
-        }
-        if std::time::Instant::now() >= until {
-            return Err(CloudError::Deadline { what: what.to_owned(), after: deadline });
-        }
-        cancel.pause(pause).await?;
-        pause = (pause * 6 / 5).min(LOOK * 3 / HASTE);
-    }
+/// A wait whose polls are requests: first after `first`, then every [`LOOK`], and less often the
+/// longer it takes.
+fn wait<'a>(what: &'a str, cancel: &'a Cancel, deadline: Deadline, first: Duration) -> Wait<'a> {
+    Wait::new(what, cancel, deadline, LOOK / HASTE)
+        .first_after(first.min(deadline.total()) / HASTE)
+        .backing_off_to(LOOK * 3 / HASTE)
 }
 
 /// Speeds up polling in unit tests.

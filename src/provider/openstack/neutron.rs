@@ -168,14 +168,21 @@ pub async fn floating_ip(
     one(api, ["floatingips", id], "floatingip", cancel).await
 }
 
-async fn create<T: serde::de::DeserializeOwned>(
-    api: &Api,
-    path: &str,
-    key: &str,
+/// A create request.
+struct Create<'a> {
+    path: &'a str,
+    /// Of the content in request and response.
+    key: &'a str,
     what: String,
     body: Value,
+}
+
+async fn create<T: serde::de::DeserializeOwned>(
+    api: &Api,
+    request: Create<'_>,
     cancel: &Cancel,
 ) -> Result<T, ApiError> {
+    let Create { path, key, what, body } = request;
     let mut answer: Value = api
         .post(Service::Network, &[path])
         .json(&json!({ key: body }))
@@ -193,15 +200,13 @@ pub async fn create_group(
     cancel: &Cancel,
 ) -> Result<Group, ApiError> {
     let body = json!({ "name": name, "description": description });
-    create(
-        api,
-        "security-groups",
-        "security_group",
-        format!("create security group {name}"),
+    let request = Create {
+        path: "security-groups",
+        key: "security_group",
+        what: format!("create security group {name}"),
         body,
-        cancel,
-    )
-    .await
+    };
+    create(api, request, cancel).await
 }
 
 /// Admits SSH from an IPv4 or IPv6 CIDR. Success if the rule exists.
@@ -234,35 +239,34 @@ pub async fn admit_ssh(
     }
 }
 
-pub async fn create_floating_ip(
-    api: &Api,
-    network: &Named,
-    port: &str,
-    description: &str,
-    cancel: &Cancel,
-) -> Result<FloatingIp, ApiError> {
-    let body =
-        json!({ "floating_network_id": network.id, "port_id": port, "description": description });
-    create(
-        api,
-        "floatingips",
-        "floatingip",
-        format!("take a floating IP of {}", network.name),
-        body,
-        cancel,
-    )
-    .await
+/// A floating IP to create.
+pub struct NewFloatingIp<'a> {
+    pub network: &'a Named,
+    pub port: &'a str,
+    pub description: &'a str,
 }
 
-/// Tags a resource for people; deletion relies on the description.
-pub async fn tag(
+pub async fn create_floating_ip(
     api: &Api,
-    kind: &str,
-    id: &str,
-    tags: &[&str],
+    new: &NewFloatingIp<'_>,
     cancel: &Cancel,
-) -> Result<(), ApiError> {
-    let call = api.put(Service::Network, &[kind, id, "tags"]).json(&json!({ "tags": tags }));
+) -> Result<FloatingIp, ApiError> {
+    let NewFloatingIp { network, port, description } = *new;
+    let body =
+        json!({ "floating_network_id": network.id, "port_id": port, "description": description });
+    let request = Create {
+        path: "floatingips",
+        key: "floatingip",
+        what: format!("take a floating IP of {}", network.name),
+        body,
+    };
+    create(api, request, cancel).await
+}
+
+/// Tags a resource as the factory's, for people; deletion relies on the description.
+pub async fn tag(api: &Api, kind: &str, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    let tags = json!({ "tags": ["image-factory"] });
+    let call = api.put(Service::Network, &[kind, id, "tags"]).json(&tags);
     call.what(format!("tag {kind} {id}")).send(cancel).await.map(drop)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Api, ApiError, Service};
+use super::api::{Api, ApiError, Call, Service};
 use super::pages::{self, List};
 use crate::model::facts::{Flavor, Leave, Named, QuotaHeadroom};
 use crate::system::cancel::Cancel;
@@ -173,20 +173,12 @@ pub async fn stop(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> 
     }
 }
 
-/// Sends one server action; `body` is its name and arguments.
-pub async fn act(
-    api: &Api,
-    id: &str,
-    what: &str,
-    body: &Value,
-    cancel: &Cancel,
-) -> Result<(), ApiError> {
-    let call = api.post(Service::Compute, &["servers", id, "action"]).json(body);
-    call.what(format!("{what} server {id}"))
+/// The request of a server action; `body` is its name and arguments.
+pub fn action<'a>(api: &'a Api, id: &str, what: &str, body: &Value) -> Call<'a> {
+    api.post(Service::Compute, &["servers", id, "action"])
+        .json(body)
+        .what(format!("{what} server {id}"))
         .timeout(Duration::from_secs(120))
-        .send(cancel)
-        .await
-        .map(drop)
 }
 
 /// Sends one request to attach a volume.
@@ -209,12 +201,21 @@ pub async fn detach(api: &Api, id: &str, volume: &str, cancel: &Cancel) -> Resul
 /// Microversion of consoles with protocol and type.
 const CONSOLES: (u16, u16) = (2, 6);
 
+/// A kind of browser console.
+#[derive(Clone, Copy)]
+pub struct BrowserConsole {
+    protocol: &'static str,
+    kind: &'static str,
+}
+
+pub const VNC: BrowserConsole = BrowserConsole { protocol: "vnc", kind: "novnc" };
+pub const SPICE: BrowserConsole = BrowserConsole { protocol: "spice", kind: "spice-html5" };
+
 /// URL of a browser console. Contains a token that grants access.
 pub async fn screen(
     api: &Api,
     id: &str,
-    protocol: &str,
-    kind: &str,
+    BrowserConsole { protocol, kind }: BrowserConsole,
     cancel: &Cancel,
 ) -> Result<String, ApiError> {
     let what = format!("ask for a {kind} console of server {id}");
@@ -247,15 +248,21 @@ pub async fn console(api: &Api, id: &str, cancel: &Cancel) -> Result<String, Api
     }
 }
 
-/// Sends one `createImage` request; returns the image's ID. `metadata` overrides inherited
-/// properties.
+/// An image to create of a server.
+pub struct NewImage<'a> {
+    pub name: &'a str,
+    /// Overrides inherited properties.
+    pub metadata: &'a BTreeMap<String, String>,
+}
+
+/// Sends one `createImage` request; returns the image's ID.
 pub async fn create_image(
     api: &Api,
     server: &str,
-    name: &str,
-    metadata: &BTreeMap<String, String>,
+    image: &NewImage<'_>,
     cancel: &Cancel,
 ) -> Result<String, ApiError> {
+    let NewImage { name, metadata } = *image;
     #[derive(Deserialize)]
     struct Born {
         image_id: String,

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::api::ApiError;
 use super::nova::{self, Server};
-use super::{OpenStack, poll};
+use super::{OpenStack, wait};
 use crate::provider::{CloudError, Machine, Power, Reboot, RunCx};
 use crate::system::cancel::Cancel;
 
@@ -31,12 +32,7 @@ fn judge(server: &Server) -> Power {
     }
 }
 
-pub async fn shutdown(
-    cloud: &OpenStack,
-    cx: &RunCx,
-    machine: &Machine,
-    deadline: Duration,
-) -> Result<(), CloudError> {
+pub async fn shutdown(cloud: &OpenStack, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
     let what = format!("stop {}", machine.name);
     let look = || async {
         let Some(server) = nova::server(&cloud.api, &machine.id, &cx.cancel).await? else {
@@ -50,7 +46,8 @@ pub async fn shutdown(
     };
     // Of one that is off already Nova says so.
     nova::stop(&cloud.api, &machine.id, &cx.cancel).await?;
-    poll(&cx.cancel, &what, deadline, Duration::from_secs(5), look)
+    wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(5))
+        .until(look)
         .await
         .map(|server| cloud.seen.off.put(server))
 }
@@ -60,77 +57,70 @@ pub async fn reboot(
     cx: &RunCx,
     machine: &Machine,
     how: Reboot,
-    deadline: Duration,
 ) -> Result<(), CloudError> {
+    let action = Action { cloud, cx, machine, name: "reboot" };
     let kind = if how == Reboot::Hard { "HARD" } else { "SOFT" };
-    nova::act(
-        &cloud.api,
-        &machine.id,
-        "reboot",
-        &json!({ "reboot": { "type": kind } }),
-        &cx.cancel,
-    )
-    .await?;
-    comes_to(cloud, cx, machine, "reboot", "ACTIVE", deadline).await
+    action.send(&json!({ "reboot": { "type": kind } })).await?;
+    action.comes_to("ACTIVE").await
 }
 
-pub async fn rescue(
-    cloud: &OpenStack,
-    cx: &RunCx,
-    machine: &Machine,
-    deadline: Duration,
-) -> Result<(), CloudError> {
-    match nova::act(&cloud.api, &machine.id, "rescue", &json!({ "rescue": {} }), &cx.cancel).await {
+pub async fn rescue(cloud: &OpenStack, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
+    let action = Action { cloud, cx, machine, name: "rescue" };
+    match action.send(&json!({ "rescue": {} })).await {
         // Servers of volumes before Nova 21; hypervisors that cannot; policy.
         Err(e) if matches!(e.status(), Some(400 | 403 | 501)) => {
             return Err(CloudError::unable(format!("rescue {}", machine.name), e.reason()));
         }
         done => done?,
     }
-    comes_to(cloud, cx, machine, "rescue", "RESCUE", deadline).await
+    action.comes_to("RESCUE").await
 }
 
-pub async fn unrescue(
-    cloud: &OpenStack,
-    cx: &RunCx,
-    machine: &Machine,
-    deadline: Duration,
-) -> Result<(), CloudError> {
-    nova::act(&cloud.api, &machine.id, "unrescue", &json!({ "unrescue": null }), &cx.cancel)
-        .await?;
-    comes_to(cloud, cx, machine, "unrescue", "ACTIVE", deadline).await
+pub async fn unrescue(cloud: &OpenStack, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
+    let action = Action { cloud, cx, machine, name: "unrescue" };
+    action.send(&json!({ "unrescue": null })).await?;
+    action.comes_to("ACTIVE").await
 }
 
-/// Waits until Nova has finished an action.
-async fn comes_to(
-    cloud: &OpenStack,
-    cx: &RunCx,
-    machine: &Machine,
-    doing: &str,
-    status: &str,
-    deadline: Duration,
-) -> Result<(), CloudError> {
-    let what = format!("{doing} {}", machine.name);
-    let look = || async {
-        let Some(server) = nova::server(&cloud.api, &machine.id, &cx.cancel).await? else {
-            return Err(CloudError::refused(&what, "it is gone"));
-        };
-        match server.status.as_str() {
-            "ERROR" => {
-                Err(CloudError::refused(&what, format!("Nova says ERROR: {}", server.fault())))
+/// A server action.
+struct Action<'a> {
+    cloud: &'a OpenStack,
+    cx: &'a RunCx,
+    machine: &'a Machine,
+    name: &'static str,
+}
+
+impl Action<'_> {
+    async fn send(&self, body: &serde_json::Value) -> Result<(), ApiError> {
+        let call = nova::action(&self.cloud.api, &self.machine.id, self.name, body);
+        call.send(&self.cx.cancel).await.map(drop)
+    }
+
+    /// Waits until Nova has finished the action, with the server in `status`.
+    async fn comes_to(&self, status: &str) -> Result<(), CloudError> {
+        let Self { cloud, cx, machine, name } = self;
+        let what = format!("{name} {}", machine.name);
+        let look = || async {
+            let Some(server) = nova::server(&cloud.api, &machine.id, &cx.cancel).await? else {
+                return Err(CloudError::refused(&what, "it is gone"));
+            };
+            match server.status.as_str() {
+                "ERROR" => {
+                    Err(CloudError::refused(&what, format!("Nova says ERROR: {}", server.fault())))
+                }
+                now if now == status && server.task_state.is_none() => Ok(Some(())),
+                _ => Ok(None),
             }
-            now if now == status && server.task_state.is_none() => Ok(Some(())),
-            _ => Ok(None),
-        }
-    };
-    poll(&cx.cancel, &what, deadline, Duration::from_secs(2), look).await
+        };
+        wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(2)).until(look).await
+    }
 }
 
 /// URL of the graphical console: noVNC, or another one on offer.
 pub async fn screen(cloud: &OpenStack, machine: &Machine) -> Result<String, CloudError> {
     let mut refused = String::new();
-    for (protocol, kind) in [("vnc", "novnc"), ("spice", "spice-html5")] {
-        match nova::screen(&cloud.api, &machine.id, protocol, kind, &Cancel::default()).await {
+    for console in [nova::VNC, nova::SPICE] {
+        match nova::screen(&cloud.api, &machine.id, console, &Cancel::default()).await {
             Ok(url) => return Ok(url),
             // What a cloud does not offer it refuses in one of these ways.
             Err(e) if matches!(e.status(), Some(400 | 404 | 409 | 501)) => refused = e.reason(),

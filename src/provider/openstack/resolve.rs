@@ -4,6 +4,7 @@
 //! `test-tools/sdk-corpus` compares the results.
 use super::settings::{Map, Origin, Setting, Value};
 use crate::model::diagnostic::there_are;
+use crate::text::suggest;
 
 /// Allowed keys of `auth`; others are errors there.
 const AUTH: &[&str] = &[
@@ -357,7 +358,7 @@ fn meant(strange: &str) -> Option<&'static str> {
     if let Some((_, known)) = MEANT.iter().find(|(word, _)| *word == lower) {
         return Some(known);
     }
-    let near = |known: &&&str| (1000.0 * strsim::jaro_winkler(known, &lower)) as u32;
+    let near = |known: &&&str| (1000.0 * suggest::similarity(known, &lower)) as u32;
     AUTH.iter().max_by_key(near).filter(|known| near(known) > 900).copied()
 }
 

@@ -2,9 +2,22 @@
 //! `factory_run` and the run in the name (servers, volumes); `factory_run` and the run's naming
 //! scheme (staged images; properties are copied, names are not); the description (security groups,
 //! floating IPs).
-use crate::provider::Resources;
-use async_trait::async_trait;
 use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::glance;
+use super::{
+    Api, CloudError, HASTE, OpenStack, Service, cinder, description_for, neutron, nova,
+    run_of_description, wait,
+};
+use crate::model::image::{self, Image};
+use crate::provider::Resources;
+use crate::provider::ledger::{Entry, Kind};
+use crate::provider::local_resources::{self, Found, foreign};
+use crate::system::cancel::Cancel;
+use crate::system::wait::Deadline;
 
 #[async_trait]
 impl Resources for OpenStack {
@@ -20,18 +33,6 @@ impl Resources for OpenStack {
         delete(self, run, thing).await
     }
 }
-
-use jiff::Timestamp;
-
-use super::glance;
-use super::{
-    Api, CloudError, HASTE, OpenStack, Service, cinder, description_for, neutron, nova, poll,
-    run_of_description,
-};
-use crate::model::image::{self, Image};
-use crate::provider::ledger::{Entry, Kind};
-use crate::provider::local_resources::{self, Found, foreign};
-use crate::system::cancel::Cancel;
 
 /// Prefix of all resource names; the run ID follows.
 pub const PREFIX: &str = "factory-";
@@ -143,7 +144,9 @@ pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
             .is_none_or(|s| matches!(s.status.as_str(), "DELETED" | "SOFT_DELETED"))
             .then_some(()))
     };
-    poll(&cancel, &format!("delete server {id}"), GONE, Duration::from_secs(2), gone).await
+    wait(&format!("delete server {id}"), &cancel, Deadline::after(GONE), Duration::from_secs(2))
+        .until(gone)
+        .await
 }
 
 pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
@@ -163,7 +166,9 @@ pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
             _ => Ok(None),
         }
     };
-    poll(&cancel, &format!("delete volume {id}"), GONE, Duration::ZERO, gone).await
+    wait(&format!("delete volume {id}"), &cancel, Deadline::after(GONE), Duration::ZERO)
+        .until(gone)
+        .await
 }
 
 /// A volume restored from a backup has copied metadata, but a name of its own.
@@ -200,8 +205,14 @@ async fn delete_group(cloud: &OpenStack, run: &str, id: &str) -> Result<(), Clou
             Err(e) => Err(e.into()),
         }
     };
-    poll(&cancel, &format!("delete security group {}", group.name), GONE, Duration::ZERO, gone)
-        .await
+    wait(
+        &format!("delete security group {}", group.name),
+        &cancel,
+        Deadline::after(GONE),
+        Duration::ZERO,
+    )
+    .until(gone)
+    .await
 }
 
 async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(), CloudError> {
@@ -222,7 +233,9 @@ async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(
             Err(e) => Err(e.into()),
         }
     };
-    poll(&cancel, &format!("delete image {name}"), GONE, Duration::ZERO, gone).await
+    wait(&format!("delete image {name}"), &cancel, Deadline::after(GONE), Duration::ZERO)
+        .until(gone)
+        .await
 }
 
 /// Images that the run's ledger lists but that carry no owner tags: Cinder created them with the

@@ -1,46 +1,40 @@
 //! A second disk for a running server: a Cinder volume.
-use crate::provider::Volumes;
-use async_trait::async_trait;
 use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::create::{self, New};
+use super::{OpenStack, Service, cinder, nova, resources, wait};
+use crate::model::placement::VolumePlan;
+use crate::provider::ledger::Kind;
+use crate::provider::{AttachedVolume, CloudError, Machine, RunCx, Volumes};
 
 #[async_trait]
 impl Volumes for OpenStack {
     async fn attach(
         &self,
         cx: &RunCx,
-        run: &str,
         machine: &Machine,
         wanted: &VolumePlan,
-        deadline: Duration,
     ) -> Result<AttachedVolume, CloudError> {
-        attach(self, cx, run, machine, wanted, deadline).await
+        attach(self, cx, machine, wanted).await
     }
 
     async fn detach(
         &self,
         cx: &RunCx,
-        run: &str,
         machine: &Machine,
         disk: &AttachedVolume,
-        deadline: Duration,
     ) -> Result<(), CloudError> {
-        detach(self, cx, run, machine, disk, deadline).await
+        detach(self, cx, machine, disk).await
     }
 }
-
-use super::create::{self, New};
-use super::{OpenStack, Service, cinder, nova, poll, resources};
-use crate::model::placement::VolumePlan;
-use crate::provider::ledger::Kind;
-use crate::provider::{AttachedVolume, CloudError, Machine, RunCx};
 
 pub async fn attach(
     cloud: &OpenStack,
     cx: &RunCx,
-    run: &str,
     machine: &Machine,
     wanted: &VolumePlan,
-    deadline: Duration,
 ) -> Result<AttachedVolume, CloudError> {
     if !cloud.api.has(Service::Volume, &cx.cancel).await? {
         return Err(CloudError::unable(
@@ -50,16 +44,19 @@ pub async fn attach(
     }
     cx.cancel.check()?;
     let wanted = &VolumePlan { zone: zone(cloud, cx, machine, wanted).await?, ..wanted.clone() };
-    let (name, marks) = (format!("{}-disk", machine.name), cloud.marks(run));
+    let (name, marks) = (format!("{}-disk", machine.name), cloud.marks(&cx.run));
     let create = || async {
-        cinder::create(&cloud.api, &name, wanted, None, &marks, &cx.cancel)
-            .await
-            .map(|volume| volume.id)
+        let new = cinder::NewVolume { name: &name, wanted, image: None, metadata: &marks };
+        cinder::create(&cloud.api, &new, &cx.cancel).await.map(|volume| volume.id)
     };
-    let id = create::own(cloud, cx, New { run, kind: Kind::Volume, name: &name }, create).await?;
-    comes_to(cloud, cx, &id, &format!("make volume {name}"), "available", deadline).await?;
+    let id = create::own(cloud, cx, New { kind: Kind::Volume, name: &name }, create).await?;
+    let made = Wanted { id: &id, status: "available", what: format!("make volume {name}") };
+    comes_to(cloud, cx, &made).await?;
     nova::attach(&cloud.api, &machine.id, &id, &cx.cancel).await?;
-    comes_to(cloud, cx, &id, &format!("attach volume {name}"), "in-use", deadline).await?;
+    // Each of the two waits has the whole time.
+    let cx = &cx.within(cx.deadline().total());
+    let attached = Wanted { id: &id, status: "in-use", what: format!("attach volume {name}") };
+    comes_to(cloud, cx, &attached).await?;
     // Of a serial number the guest sees 20 characters.
     Ok(AttachedVolume { serial: id.chars().take(20).collect(), id })
 }
@@ -86,37 +83,32 @@ async fn zone(
 pub async fn detach(
     cloud: &OpenStack,
     cx: &RunCx,
-    run: &str,
     machine: &Machine,
     disk: &AttachedVolume,
-    deadline: Duration,
 ) -> Result<(), CloudError> {
     nova::detach(&cloud.api, &machine.id, &disk.id, &cx.cancel).await?;
-    comes_to(
-        cloud,
-        cx,
-        &disk.id,
-        &format!("detach the volume of {}", machine.name),
-        "available",
-        deadline,
-    )
-    .await?;
-    resources::delete_volume(cloud, run, &disk.id).await?;
+    let what = format!("detach the volume of {}", machine.name);
+    comes_to(cloud, cx, &Wanted { id: &disk.id, status: "available", what }).await?;
+    resources::delete_volume(cloud, &cx.run, &disk.id).await?;
     Ok(cx.ledger.gone_by_id(Kind::Volume, &disk.id)?)
+}
+
+/// The status that a volume is to have.
+struct Wanted<'a> {
+    id: &'a str,
+    status: &'static str,
+    what: String,
 }
 
 async fn comes_to(
     cloud: &OpenStack,
     cx: &RunCx,
-    id: &str,
-    what: &str,
-    status: &str,
-    deadline: Duration,
+    Wanted { id, status, what }: &Wanted<'_>,
 ) -> Result<(), CloudError> {
     let look = || async {
         match cinder::volume(&cloud.api, id, &cx.cancel).await?.as_ref().map(|v| v.status.as_str())
         {
-            Some(now) if now == status => Ok(Some(())),
+            Some(now) if now == *status => Ok(Some(())),
             Some(now) if now.starts_with("error") => {
                 Err(CloudError::refused(what, format!("Cinder says {now}")))
             }
@@ -124,5 +116,5 @@ async fn comes_to(
             None => Err(CloudError::refused(what, "it is gone")),
         }
     };
-    poll(&cx.cancel, what, deadline, Duration::from_secs(1), look).await
+    wait(what, &cx.cancel, cx.deadline(), Duration::from_secs(1)).until(look).await
 }

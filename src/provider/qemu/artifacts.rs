@@ -1,9 +1,7 @@
 //! Images: [`Artifacts`] of this machine.
+use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
-
-use async_trait::async_trait;
 
 use super::{Local, capture, lifecycle};
 use crate::model::family;
@@ -13,16 +11,8 @@ use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
 #[async_trait]
 impl Artifacts for Local {
-    async fn import(
-        &self,
-        cx: &RunCx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        deadline: Duration,
-    ) -> Result<Image, CloudError> {
-        capture::file(cx, &self.layout, &self.store, file, &capture::Order { run, name, deadline })
-            .await
+    async fn import(&self, cx: &RunCx, name: &str, file: &Path) -> Result<Image, CloudError> {
+        capture::file(self, cx, file, name).await
     }
 
     /// Ignores `members`: the store has no projects.

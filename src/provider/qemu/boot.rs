@@ -1,7 +1,7 @@
 //! Boots machines: an overlay on the image's disk, a config drive, QEMU.
 use std::fs::File;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::process::Child;
@@ -28,16 +28,10 @@ pub struct Means<'a> {
     pub store: &'a Store,
 }
 
-pub async fn boot(
-    cx: &RunCx,
-    host: &Means<'_>,
-    spec: &BootSpec,
-    deadline: Duration,
-) -> Result<Machine, CloudError> {
+pub async fn boot(cx: &RunCx, host: &Means<'_>, spec: &BootSpec) -> Result<Machine, CloudError> {
     let Means { layout, store, .. } = *host;
-    let until = Instant::now() + deadline;
     let image = store.need(&spec.image)?;
-    let place = layout.place(&spec.run, &spec.name)?;
+    let place = layout.place(&cx.run, &spec.name)?;
     layout.secure_runtime()?;
     layout.0.make(cx, &place.dir).await?;
     layout.0.make(cx, &place.sockets).await?;
@@ -49,11 +43,11 @@ pub async fn boot(
     seed.write(&place.file(SEED))
         .map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
     let hardware = Hardware { cpus: spec.cpus, ram_mib: spec.ram_mib, uuid, mac: mac() };
-    let start = Start { hardware: &hardware, port: 0, until, deadline };
+    let start = Start { hardware: &hardware, port: 0 };
     let port = power_on(cx, host, &place, &start).await?;
     Ok(Machine {
         name: spec.name.clone(),
-        id: format!("{}/{}", spec.run, spec.name),
+        id: format!("{}/{}", cx.run, spec.name),
         host: "127.0.0.1".into(),
         port,
     })
@@ -62,28 +56,19 @@ pub async fn boot(
 /// Powers a machine on again: a new QEMU on the same disks and port. A QEMU that rebooted in place
 /// needed more than 15 minutes for its kernel under software emulation, probably because of stale
 /// translations.
-pub async fn again(
-    cx: &RunCx,
-    host: &Means<'_>,
-    place: &MachineDir,
-    deadline: Duration,
-) -> Result<(), CloudError> {
-    let until = Instant::now() + deadline;
+pub async fn again(cx: &RunCx, host: &Means<'_>, place: &MachineDir) -> Result<(), CloudError> {
     let gone =
         || CloudError::refused(format!("boot {}", place.name), "nothing is known of it here");
     let Record { hardware, port, .. } = place.record()?.ok_or_else(gone)?;
-    let start = Start { hardware: &hardware, port, until, deadline };
+    let start = Start { hardware: &hardware, port };
     power_on(cx, host, place, &start).await.map(drop)
 }
 
-/// What is powered on, and how long that may take.
+/// What is powered on.
 struct Start<'s> {
     hardware: &'s Hardware,
     /// At which SSH is reached; 0: a free one.
     port: u16,
-    until: Instant,
-    /// As it was given, for error texts.
-    deadline: Duration,
 }
 
 /// Starts QEMU and notes it down; returns the port at which SSH is reached.
@@ -114,7 +99,7 @@ async fn power_on(
     let Network { end, port, processes, .. } = network;
     drop((end, cmd));
     tokio::spawn(growth::bound_while(proc, place.growing()));
-    let mut qmp = answering(cx, &mut child, place, start).await?;
+    let mut qmp = answering(cx, &mut child, place).await?;
     reap(child, place);
     let port = match port {
         Some(port) => port,
@@ -142,7 +127,7 @@ async fn overlay(
         .arg(base)
         .args([OVERLAY.to_owned(), format!("{}G", spec.disk_gib)])
         .dir(&place.dir)
-        .mark(&spec.run);
+        .mark(&cx.run);
     exec::output(&cmd, &cx.cancel)
         .await
         .map(drop)
@@ -221,27 +206,20 @@ fn mac() -> String {
 }
 
 /// Waits until QEMU answers on its socket. If it exited, the error holds its output.
-async fn answering(
-    cx: &RunCx,
-    child: &mut Child,
-    place: &MachineDir,
-    start: &Start<'_>,
-) -> Result<Qmp, CloudError> {
+async fn answering(cx: &RunCx, child: &mut Child, place: &MachineDir) -> Result<Qmp, CloudError> {
     let what = format!("boot {}", place.name);
+    let mut wait = cx.wait(&what, Duration::from_millis(50));
     loop {
         if let Ok(qmp) = Qmp::connect(&place.qmp(), Duration::from_secs(10)).await {
             return Ok(qmp);
         }
         if let Ok(Some(status)) = child.try_wait() {
             return Err(CloudError::refused(
-                what,
+                &what,
                 format!("QEMU ended ({}): {}", exec::status_text(status), place.last_words()),
             ));
         }
-        if Instant::now() >= start.until {
-            return Err(CloudError::Deadline { what, after: start.deadline });
-        }
-        cx.cancel.pause(Duration::from_millis(50)).await?;
+        wait.pause().await?;
     }
 }
 

@@ -1,35 +1,24 @@
 //! Makes a staged image from a machine's disk or a file.
 use std::path::Path;
-use std::time::Duration;
 
-use super::machine::{MachineDir, OVERLAY, RunDirs};
-use super::power::{self, Turns};
+use super::machine::{MachineDir, OVERLAY};
 use super::staging::Staging;
-use super::store::Store;
+use super::{Local, power};
 use crate::model::format::Format;
 use crate::model::image::Image;
 use crate::provider::{CloudError, Machine, Power, RunCx};
 use crate::system::disk;
 
-/// Source and name of a capture.
-pub struct Order<'a> {
-    pub run: &'a str,
-    pub name: &'a str,
-    pub deadline: Duration,
-}
-
 pub async fn machine(
+    cloud: &Local,
     cx: &RunCx,
-    layout: &RunDirs,
-    store: &Store,
-    turns: &Turns,
     machine: &Machine,
-    order: &Order<'_>,
+    name: &str,
 ) -> Result<Image, CloudError> {
-    let place: MachineDir = layout.place_of(machine)?;
+    let place: MachineDir = cloud.layout.place_of(machine)?;
     let what = format!("capture {}", machine.name);
-    match power::power(turns, &place).await? {
-        Power::Off => power::end(turns, &place).await?,
+    match power::power(&cloud.turns, &place).await? {
+        Power::Off => power::end(&cloud.turns, &place).await?,
         // Its disk is as it was in the middle of something: not what an image is made of.
         Power::On | Power::Stuck(_) => {
             return Err(CloudError::refused(what, "it is not off").hint("shut it down first"));
@@ -37,25 +26,19 @@ pub async fn machine(
         Power::Gone(why) => return Err(CloudError::refused(what, why)),
     }
     cx.events.doing("converting the disk");
-    let staging = Staging::begin(cx, layout, order.run, order.name, order.deadline).await?;
+    let staging = Staging::begin(cx, &cloud.layout, name).await?;
     staging.convert(&place.file(OVERLAY), Format::Qcow2).await?;
-    staging.finish(store).await
+    staging.finish(&cloud.store).await
 }
 
-pub async fn file(
-    cx: &RunCx,
-    layout: &RunDirs,
-    store: &Store,
-    file: &Path,
-    order: &Order<'_>,
-) -> Result<Image, CloudError> {
+pub async fn file(cloud: &Local, cx: &RunCx, file: &Path, name: &str) -> Result<Image, CloudError> {
     let disk =
         disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
     cx.events.doing(format!("importing {}", file.display()));
-    let staging = Staging::begin(cx, layout, order.run, order.name, order.deadline).await?;
+    let staging = Staging::begin(cx, &cloud.layout, name).await?;
     match disk.format {
         Format::Qcow2 if disk.plain => staging.copy(file).await?,
         format => staging.convert(file, format).await?,
     }
-    staging.finish(store).await
+    staging.finish(&cloud.store).await
 }

@@ -9,14 +9,9 @@ use crate::provider::{BootSpec, CloudError, Compute, Machine, Power, Reboot, Run
 
 #[async_trait]
 impl Compute for Local {
-    async fn boot(
-        &self,
-        cx: &RunCx,
-        spec: &BootSpec,
-        deadline: Duration,
-    ) -> Result<Machine, CloudError> {
+    async fn boot(&self, cx: &RunCx, spec: &BootSpec) -> Result<Machine, CloudError> {
         let host = self.means(&cx.cancel).await?;
-        boot::boot(cx, &host, spec, deadline).await
+        boot::boot(cx, &host, spec).await
     }
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
@@ -45,46 +40,26 @@ impl Compute for Local {
     }
 
     /// Reboots as Nova does: power off, requested or forced, and on again.
-    async fn reboot(
-        &self,
-        cx: &RunCx,
-        machine: &Machine,
-        how: Reboot,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
+    async fn reboot(&self, cx: &RunCx, machine: &Machine, how: Reboot) -> Result<(), CloudError> {
         let (place, host) = (self.layout.place_of(machine)?, self.means(&cx.cancel).await?);
         if how == Reboot::Orderly {
-            power::powered_off(cx, &self.turns, &place, deadline).await?;
+            power::powered_off(cx, &self.turns, &place).await?;
         }
         power::cut(cx, &self.turns, &place).await?;
-        boot::again(cx, &host, &place, deadline).await
+        // The boot has the whole time again.
+        boot::again(&cx.within(cx.deadline().total()), &host, &place).await
     }
 
-    async fn shutdown(
-        &self,
-        cx: &RunCx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::shutdown(cx, &self.turns, &self.layout.place_of(machine)?, deadline).await
+    async fn shutdown(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
+        power::shutdown(cx, &self.turns, &self.layout.place_of(machine)?).await
     }
 
     async fn capture(
         &self,
         cx: &RunCx,
-        run: &str,
         machine: &Machine,
         name: &str,
-        deadline: Duration,
     ) -> Result<Image, CloudError> {
-        capture::machine(
-            cx,
-            &self.layout,
-            &self.store,
-            &self.turns,
-            machine,
-            &capture::Order { run, name, deadline },
-        )
-        .await
+        capture::machine(self, cx, machine, name).await
     }
 }

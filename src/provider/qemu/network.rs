@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
 use tokio::process::Child;
@@ -21,6 +21,7 @@ use crate::provider::{CloudError, RunCx};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::process::Proc;
 use crate::system::exec::{self, Cmd, PROCESS_MARK};
+use crate::system::wait::{Deadline, Wait};
 
 #[cfg(test)]
 mod tests;
@@ -288,7 +289,7 @@ async fn listening(
     place: &MachineDir,
 ) -> Result<(), CloudError> {
     let what = what(place);
-    let until = Instant::now() + START;
+    let mut wait = Wait::new(&what, &cx.cancel, Deadline::after(START), Duration::from_millis(20));
     loop {
         if let Ok(Some(status)) = child.try_wait() {
             let said = format!(
@@ -296,15 +297,12 @@ async fn listening(
                 exec::status_text(status),
                 place.last_words_in(LOG)
             );
-            return Err(CloudError::refused(what, said));
+            return Err(CloudError::refused(&what, said));
         }
         if fs::read_to_string("/proc/net/tcp").is_ok_and(|table| listens(&table, port)) {
             return Ok(());
         }
-        if Instant::now() >= until {
-            return Err(CloudError::Deadline { what, after: START });
-        }
-        cx.cancel.pause(Duration::from_millis(20)).await?;
+        wait.pause().await?;
     }
 }
 

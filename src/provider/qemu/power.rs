@@ -92,13 +92,8 @@ async fn ended(place: &MachineDir) -> String {
 }
 
 /// Requests a power-off, then ends QEMU.
-pub async fn shutdown(
-    cx: &RunCx,
-    turns: &Turns,
-    place: &MachineDir,
-    deadline: Duration,
-) -> Result<(), CloudError> {
-    powered_off(cx, turns, place, deadline).await?;
+pub async fn shutdown(cx: &RunCx, turns: &Turns, place: &MachineDir) -> Result<(), CloudError> {
+    powered_off(cx, turns, place).await?;
     end(turns, place).await
 }
 
@@ -113,21 +108,16 @@ pub async fn cut(cx: &RunCx, turns: &Turns, place: &MachineDir) -> Result<(), Cl
 }
 
 /// Presses the power button until the machine is off. QEMU keeps running.
-pub async fn powered_off(
-    cx: &RunCx,
-    turns: &Turns,
-    place: &MachineDir,
-    deadline: Duration,
-) -> Result<(), CloudError> {
+pub async fn powered_off(cx: &RunCx, turns: &Turns, place: &MachineDir) -> Result<(), CloudError> {
     let what = format!("shut {} down", place.name);
-    let until = Instant::now() + deadline;
+    let mut wait = cx.wait(&what, Duration::from_millis(250));
     let (mut pressed, mut stuck_since) = (None::<Instant>, None::<Instant>);
     loop {
         match power(turns, place).await? {
             Power::Off => return Ok(()),
-            Power::Gone(why) => return Err(CloudError::refused(what, why)),
+            Power::Gone(why) => return Err(CloudError::refused(&what, why)),
             Power::Stuck(why) if stuck_since.get_or_insert_with(Instant::now).elapsed() > STUCK => {
-                return Err(CloudError::refused(what, why));
+                return Err(CloudError::refused(&what, why));
             }
             Power::Stuck(_) => {}
             Power::On => {
@@ -139,10 +129,7 @@ pub async fn powered_off(
                 }
             }
         }
-        if Instant::now() >= until {
-            return Err(CloudError::Deadline { what, after: deadline });
-        }
-        cx.cancel.pause(Duration::from_millis(250)).await?;
+        wait.pause().await?;
     }
 }
 

@@ -1,13 +1,13 @@
 //! Finds and deletes staged images of a run without its ledger, by `factory_run` and their own ID.
 //! Machines are processes and directories here; [`crate::provider::local_resources`] handles those.
+use async_trait::async_trait;
+
 use super::Local;
 use super::store::{self, Store};
 use crate::model::image::Image;
-use crate::provider::CloudError;
 use crate::provider::ledger::{Entry, Kind};
-use crate::provider::local_resources::{Found, foreign};
-use crate::provider::{Resources, local_resources};
-use async_trait::async_trait;
+use crate::provider::local_resources::{self, Found, foreign};
+use crate::provider::{CloudError, Resources};
 
 #[async_trait]
 impl Resources for Local {

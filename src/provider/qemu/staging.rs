@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::machine::{RunDirs, convert_error};
 use super::store::{self, Store};
@@ -15,8 +14,9 @@ use crate::provider::ledger::{Kind, Made};
 use crate::provider::{CloudError, RunCx};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::digest::Hasher;
-use crate::system::disk::{self, Disk};
+use crate::system::disk::{self, Conversion, Disk};
 use crate::system::exec;
+use crate::system::wait::Deadline;
 
 /// Options of `qemu-img`: zstd compression, two parallel writes, in any order.
 ///
@@ -29,26 +29,18 @@ const CONVERT: &[&str] = &["-O", "qcow2", "-o", "compression_type=zstd", "-c", "
 /// An image being created. Its name and ID are known from the start.
 pub struct Staging<'a> {
     cx: &'a RunCx,
-    run: &'a str,
     name: &'a str,
     id: String,
     dir: PathBuf,
-    until: Instant,
-    deadline: Duration,
+    deadline: Deadline,
 }
 
 impl<'a> Staging<'a> {
-    pub async fn begin(
-        cx: &'a RunCx,
-        layout: &RunDirs,
-        run: &'a str,
-        name: &'a str,
-        deadline: Duration,
-    ) -> Result<Self, CloudError> {
+    pub async fn begin(cx: &'a RunCx, layout: &RunDirs, name: &'a str) -> Result<Self, CloudError> {
         let id = uuid::Uuid::new_v4().to_string();
-        let dir = layout.0.work(run)?.join(format!("image-{id}"));
+        let dir = layout.0.work(&cx.run)?.join(format!("image-{id}"));
         layout.0.make(cx, &dir).await?;
-        Ok(Self { cx, run, name, id, dir, until: Instant::now() + deadline, deadline })
+        Ok(Self { cx, name, id, dir, deadline: cx.deadline() })
     }
 
     fn disk(&self) -> PathBuf {
@@ -57,7 +49,8 @@ impl<'a> Staging<'a> {
 
     /// Writes `source`, including backing files, as one standalone disk.
     pub async fn convert(&self, source: &Path, format: Format) -> Result<(), CloudError> {
-        let cmd = disk::convert(source, format, CONVERT, &self.disk(), self.left()).mark(self.run);
+        let conversion = Conversion { from: source, format, to: &self.disk() };
+        let cmd = disk::convert(&conversion, CONVERT, self.deadline.left()).mark(&self.cx.run);
         exec::output(&cmd, &self.cx.cancel)
             .await
             .map(drop)
@@ -66,7 +59,7 @@ impl<'a> Staging<'a> {
 
     /// Copies a file unchanged, after checking its tables.
     pub async fn copy(&self, source: &Path) -> Result<(), CloudError> {
-        let check = disk::check(source, self.left()).mark(self.run);
+        let check = disk::check(source, self.deadline.left()).mark(&self.cx.run);
         exec::output(&check, &self.cx.cancel)
             .await
             .map_err(convert_error(format!("check {}", source.display())))?;
@@ -96,7 +89,7 @@ impl<'a> Staging<'a> {
             virtual_size,
             checksum,
             properties: [
-                (image::RUN.into(), self.run.into()),
+                (image::RUN.into(), self.cx.run.clone()),
                 (image::IMAGE_ID.into(), self.id.clone()),
             ]
             .into(),
@@ -140,12 +133,8 @@ impl<'a> Staging<'a> {
             .await
     }
 
-    fn left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
-    }
-
     fn stop(&self) -> Stop {
-        Stop { cancel: self.cx.cancel.clone(), until: self.until, deadline: self.deadline }
+        Stop { cancel: self.cx.cancel.clone(), deadline: self.deadline }
     }
 }
 
@@ -153,8 +142,7 @@ impl<'a> Staging<'a> {
 #[derive(Clone)]
 struct Stop {
     cancel: Cancel,
-    until: Instant,
-    deadline: Duration,
+    deadline: Deadline,
 }
 
 impl Stop {
@@ -168,7 +156,7 @@ impl Stop {
             tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)));
         done.map_err(|e| match e.kind() {
             io::ErrorKind::Interrupted => CloudError::Cancelled(Cancelled),
-            io::ErrorKind::TimedOut => CloudError::Deadline { what, after: self.deadline },
+            io::ErrorKind::TimedOut => CloudError::Deadline { what, after: self.deadline.total() },
             _ => CloudError::io(what)(e),
         })
     }
@@ -179,7 +167,7 @@ impl Stop {
         let mut chunk = vec![0; 1 << 20];
         loop {
             self.cancel.check().map_err(|e| io::Error::new(io::ErrorKind::Interrupted, e))?;
-            if Instant::now() >= self.until {
+            if self.deadline.has_passed() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             match file.read(&mut chunk) {

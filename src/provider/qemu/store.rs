@@ -8,6 +8,7 @@ use crate::model::facts::BaseLookup;
 use crate::model::image::{self, Image, State};
 use crate::provider::{self, CloudError};
 use crate::system::durable::{self, sync_dir};
+use crate::text::suggest;
 
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -68,7 +69,7 @@ impl Store {
     /// [`get`](Self::get), with an error if absent.
     pub fn need(&self, id: &str) -> Result<Image, CloudError> {
         self.get(id)?.ok_or_else(|| {
-            CloudError::refused(format!("image {id}"), "does not exist")
+            CloudError::missing(format!("image {id}"))
                 .hint("`image-factory image list` shows what there is")
         })
     }
@@ -163,9 +164,7 @@ fn near(wanted: &str, images: &[Image]) -> Vec<String> {
         .filter(|i| i.state == State::Active && !i.hidden && i.counts())
         .flat_map(|i| [i.family.as_str(), i.name.as_str()])
         .filter(|name| !name.is_empty())
-        .map(|name| {
-            (strsim::jaro_winkler(wanted.strip_prefix("os/").unwrap_or(wanted), name), name)
-        })
+        .map(|name| (suggest::similarity(wanted.strip_prefix("os/").unwrap_or(wanted), name), name))
         .filter(|(score, _)| *score > 0.8)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));

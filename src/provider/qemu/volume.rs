@@ -1,19 +1,25 @@
 //! A second disk for a running machine. Lies in the machine's directory, and is removed with it.
-use super::Local;
-use crate::model::placement::VolumePlan;
-use crate::provider::Volumes;
-use async_trait::async_trait;
 use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::Local;
+use super::machine::{MachineDir, convert_error};
+use super::power::Turns;
+use super::qmp::QmpError;
+use crate::model::placement::VolumePlan;
+use crate::provider::{AttachedVolume, CloudError, Machine, RunCx, Volumes};
+use crate::system::exec::{self, Cmd};
+use crate::system::wait::Wait;
 
 #[async_trait]
 impl Volumes for Local {
     async fn attach(
         &self,
         cx: &RunCx,
-        _: &str,
         machine: &Machine,
         wanted: &VolumePlan,
-        _: Duration,
     ) -> Result<AttachedVolume, CloudError> {
         attach(cx, &self.turns, &self.layout.place_of(machine)?, wanted.size_gib).await
     }
@@ -21,22 +27,12 @@ impl Volumes for Local {
     async fn detach(
         &self,
         cx: &RunCx,
-        _: &str,
         machine: &Machine,
         disk: &AttachedVolume,
-        deadline: Duration,
     ) -> Result<(), CloudError> {
-        detach(cx, &self.turns, &self.layout.place_of(machine)?, machine, disk, deadline).await
+        detach(cx, &self.turns, &self.layout.place_of(machine)?, disk).await
     }
 }
-
-use serde_json::json;
-
-use super::machine::{MachineDir, convert_error};
-use super::power::Turns;
-use super::qmp::QmpError;
-use crate::provider::{AttachedVolume, CloudError, Machine, RunCx};
-use crate::system::exec::{self, Cmd};
 
 pub async fn attach(
     cx: &RunCx,
@@ -81,13 +77,12 @@ pub async fn detach(
     cx: &RunCx,
     turns: &Turns,
     place: &MachineDir,
-    machine: &Machine,
     disk: &AttachedVolume,
-    deadline: Duration,
 ) -> Result<(), CloudError> {
-    let what = format!("detach the disk of {}", machine.name);
+    let what = format!("detach the disk of {}", place.name);
     let refused = |e: QmpError| CloudError::refused(&what, e.to_string());
-    let (until, device) = (Instant::now() + deadline, format!("dev-{}", disk.id));
+    let (deadline, device) = (cx.deadline(), format!("dev-{}", disk.id));
+    let mut wait = Wait::new(&what, &cx.cancel, deadline, LOOK);
     let mut asked = None::<Instant>;
     loop {
         let there = turns
@@ -98,7 +93,7 @@ pub async fn detach(
             match turns.tell(place, "blockdev-del", json!({ "node-name": disk.id })).await {
                 Ok(_) => break,
                 Err(QmpError::Refused { reason, .. })
-                    if reason.contains("in use") && Instant::now() < until => {}
+                    if reason.contains("in use") && !deadline.has_passed() => {}
                 Err(e) => return Err(refused(e)),
             }
         } else if asked.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
@@ -106,10 +101,7 @@ pub async fn detach(
             let _ = turns.tell(place, "device_del", json!({ "id": device })).await;
             asked = Some(Instant::now());
         }
-        if Instant::now() > until {
-            return Err(CloudError::Deadline { what, after: deadline });
-        }
-        cx.cancel.pause(LOOK).await?;
+        wait.pause().await?;
     }
     let file = place.file(&format!("{}.qcow2", disk.id));
     std::fs::remove_file(&file).map_err(CloudError::io(format!("remove {}", file.display())))
@@ -120,7 +112,6 @@ mod tests {
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
     use super::*;
-    use crate::provider::ledger::Ledger;
 
     /// A QEMU whose device is off the list at once, and whose disk is let go of after `refusals`.
     /// Returns what it was told.
@@ -167,20 +158,14 @@ mod tests {
             sockets: dir.path().into(),
         };
         std::fs::write(place.file("disk1.qcow2"), "").unwrap();
-        let cx = RunCx {
-            ledger: Ledger::none(),
-            events: Default::default(),
-            cancel: Default::default(),
-        };
-        let machine =
-            Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
+        let cx = RunCx::outside(Default::default());
         let disk = AttachedVolume { id: "disk1".into(), serial: "disk1".into() };
         let (socket, turns) = (place.qmp(), Turns::default());
         let fake = tokio::spawn(qemu(socket.clone(), 2));
         while !socket.exists() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        detach(&cx, &turns, &place, &machine, &disk, Duration::from_secs(60)).await.unwrap();
+        detach(&cx.within(Duration::from_secs(60)), &turns, &place, &disk).await.unwrap();
         assert_eq!(
             fake.await.unwrap().iter().filter(|command| *command == "blockdev-del").count(),
             3
@@ -197,13 +182,7 @@ mod tests {
             dir: dir.path().into(),
             sockets: dir.path().into(),
         };
-        let cx = RunCx {
-            ledger: Ledger::none(),
-            events: Default::default(),
-            cancel: Default::default(),
-        };
-        let machine =
-            Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
+        let cx = RunCx::outside(Default::default());
         let disk = AttachedVolume { id: "disk1".into(), serial: "disk1".into() };
         let (socket, turns) = (place.qmp(), Turns::default());
         let fake = tokio::spawn(qemu(socket.clone(), usize::MAX));
@@ -211,7 +190,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let error =
-            detach(&cx, &turns, &place, &machine, &disk, Duration::from_secs(1)).await.unwrap_err();
+            detach(&cx.within(Duration::from_secs(1)), &turns, &place, &disk).await.unwrap_err();
         assert!(error.to_string().contains("in use"), "{error}");
         fake.abort();
     }

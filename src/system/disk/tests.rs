@@ -200,13 +200,8 @@ fn an_image_is_not_written_beyond_the_floor() {
     small_disk::on_small_disk(64, |dir| {
         let from = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(from.path(), vec![7; 62 << 20]).unwrap();
-        let cmd = convert(
-            from.path(),
-            Format::Raw,
-            &["-O", "raw"],
-            &dir.join("to"),
-            Duration::from_secs(60),
-        );
+        let conversion = Conversion { from: from.path(), format: Format::Raw, to: &dir.join("to") };
+        let cmd = convert(&conversion, &["-O", "raw"], Duration::from_secs(60));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let said = runtime
             .block_on(crate::system::exec::output(&cmd, &crate::system::cancel::Cancel::default()))

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use image_factory::testing::engine::Goal;
 use image_factory::testing::event::{Event, Sink, Stamped};
 use image_factory::testing::guest::{
-    Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
+    Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target, Transfer,
 };
 use image_factory::testing::provider::qemu::{Accel, Local, LocalConfig};
 use image_factory::testing::report::Renderer;
@@ -66,7 +66,7 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
     };
     let tree = dir.join("tree");
     let loaded =
-        frontend::load(&tree, &tree.join("os/tiny")).map_err(|found| format!("{found:?}"))?;
+        build_vars::load(&tree, &tree.join("os/tiny")).map_err(|found| format!("{found:?}"))?;
     let ended = factory.build(RunRequest { definition: loaded.bundle, options }).await;
     match (ended.result, &ended.leaks[..]) {
         (Ok(_), []) => Ok(()),
@@ -159,14 +159,7 @@ impl Remote for Session {
         Ok(Exit::Code(0))
     }
 
-    async fn put(
-        &self,
-        _: &Path,
-        _: &str,
-        _: bool,
-        _: Duration,
-        _: OnProgress,
-    ) -> Result<(), RemoteError> {
+    async fn put(&self, _: &Transfer<'_>, _: OnProgress) -> Result<(), RemoteError> {
         Ok(())
     }
 

@@ -53,7 +53,6 @@ fn spec(networks: &[&str], change: impl FnOnce(&mut Placement)) -> BootSpec {
     };
     change(&mut site);
     BootSpec {
-        run: RUN.into(),
         name: NAME.into(),
         image: "i1".into(),
         cpus: 1,
@@ -114,13 +113,17 @@ fn booting(server: &MockServer, patience: Duration) -> Booting {
     let dir = tempfile::tempdir().unwrap();
     let (mut cloud, reading) = openstack(server);
     cloud.patience = patience;
-    let cx = RunCx { ledger: Ledger::open(&dir.path().join("ledger")).unwrap(), ..reading };
+    let cx = RunCx {
+        run: RUN.into(),
+        ledger: Ledger::open(&dir.path().join("ledger")).unwrap(),
+        ..reading
+    };
     Booting { cloud, cx, _dir: dir }
 }
 
 async fn boots(server: &MockServer, spec: &BootSpec) -> Result<Machine, CloudError> {
     let at = booting(server, LONG);
-    at.cloud.compute().boot(&at.cx, spec, LONG).await
+    at.cloud.compute().boot(&at.cx.within(LONG), spec).await
 }
 
 fn gateway_timeout() -> ResponseTemplate {
@@ -212,13 +215,14 @@ async fn a_second_disk_is_of_the_type_and_the_zone_that_were_planned() {
         answers(&server, "POST", "/compute/v2.1/servers/s1/os-volume_attachments", ok(json!({})))
             .await;
         let at = booting(&server, LONG);
-        let machine = at.cloud.compute().boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap();
+        let machine =
+            at.cloud.compute().boot(&at.cx.within(LONG), &spec(&["dmz"], |_| ())).await.unwrap();
         let wanted = VolumePlan {
             size_gib: 2,
             kind: kind.map(str::to_owned),
             zone: zone.map(str::to_owned),
         };
-        at.cloud.volumes().unwrap().attach(&at.cx, "r1", &machine, &wanted, LONG).await.unwrap();
+        at.cloud.volumes().unwrap().attach(&at.cx.within(LONG), &machine, &wanted).await.unwrap();
         let body = &posted(&server, "/volume/v3/p1/volumes").await[0]["volume"];
         let said = |key: &str| body.get(key).and_then(Value::as_str);
         assert_eq!(

@@ -455,11 +455,15 @@ async fn a_volume_is_marked_before_it_is_uploaded() {
         Mock::given(method("POST")).and(path(action)).respond_with(act).mount(&server).await;
         let dir = tempfile::tempdir().unwrap();
         let (cloud, reading) = openstack(&server);
-        let cx = RunCx { ledger: Ledger::open(&dir.path().join("ledger")).unwrap(), ..reading };
+        let cx = RunCx {
+            run: RUN.into(),
+            ledger: Ledger::open(&dir.path().join("ledger")).unwrap(),
+            ..reading
+        };
         let machine = Machine { name: "b".into(), id: "b1".into(), host: String::new(), port: 22 };
         cloud
             .compute()
-            .capture(&cx, RUN, &machine, &name, std::time::Duration::from_secs(60))
+            .capture(&cx.within(std::time::Duration::from_secs(60)), &machine, &name)
             .await
             .unwrap();
         let all = server.received_requests().await.unwrap();

@@ -7,7 +7,6 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use super::super::{Config, OpenStack};
 use super::{asked, cloud, login_of};
 use crate::model::image::{Image, Lifecycle, State};
-use crate::provider::ledger::Ledger;
 use crate::provider::{Provider, RunCx};
 
 pub const IMAGE: &str = "/image/v2/images/i1";
@@ -46,8 +45,7 @@ pub fn openstack(server: &MockServer) -> (OpenStack, RunCx) {
         owner: "me".into(),
         ssh_from: Vec::new(),
     };
-    let cx =
-        RunCx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
+    let cx = RunCx::outside(Default::default());
     (OpenStack::new(config).unwrap(), cx)
 }
 

@@ -43,11 +43,13 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let (notes, events) = (Notes::default(), Events::default());
         events.add(Box::new(notes.clone()));
-        let cx = RunCx {
-            ledger: Ledger::open(&dir.path().join("ledger")).unwrap(),
+        let cx = RunCx::new(
+            // Its own: the engine's tests end the processes of their run.
+            "r-upload",
+            Ledger::open(&dir.path().join("ledger")).unwrap(),
             events,
-            cancel: Default::default(),
-        };
+            Default::default(),
+        );
         Self { dir, server: cloud().await, cx, notes, puts: &[204] }
     }
 
@@ -87,7 +89,7 @@ impl Bench {
             owner: "test".into(),
             ssh_from: Vec::new(),
         };
-        OpenStack::new(config).unwrap().artifacts().import(&self.cx, "r1", "x", disk, SOON).await
+        OpenStack::new(config).unwrap().artifacts().import(&self.cx.within(SOON), "x", disk).await
     }
 
     /// What was uploaded; `None`: nothing was.

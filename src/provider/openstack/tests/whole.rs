@@ -15,7 +15,8 @@ use super::{asked, cloud, login_of};
 use crate::cli::exit;
 use crate::engine::Goal;
 use crate::engine::run_dir::Home;
-use crate::frontend::build_vars;
+use crate::frontend;
+
 use crate::guest::{Connect, Remote, RemoteError, Target};
 use crate::jobs::{Factory, RunOptions, RunOutcome, RunRequest};
 use crate::model::event::{Sink, Stamped};

@@ -56,7 +56,7 @@ async fn ssh_is_admitted_from_the_source_towards_the_machine() {
         });
         let at = booting(&server, LONG);
         for _ in 0..2 {
-            at.cloud.compute().boot(&at.cx, &wanted, LONG).await.unwrap();
+            at.cloud.compute().boot(&at.cx.within(LONG), &wanted).await.unwrap();
         }
         let all = server.received_requests().await.unwrap();
         let place = |r: &Request| {
@@ -104,9 +104,9 @@ async fn the_source_is_asked_for_towards_each_machine() {
         ("10.2.0.4", 22) => "10.8.0.2/32".into(),
         other => panic!("asked for {other:?}"),
     };
-    at.cloud.compute().boot(&at.cx, &wanted, LONG).await.unwrap();
+    at.cloud.compute().boot(&at.cx.within(LONG), &wanted).await.unwrap();
     let fixed = spec(&["dmz"], |site| site.security = Security::Temporary { ssh_from: Vec::new() });
-    at.cloud.compute().boot(&at.cx, &fixed, LONG).await.unwrap();
+    at.cloud.compute().boot(&at.cx.within(LONG), &fixed).await.unwrap();
     let rules = posted(&server, "/network/v2.0/security-group-rules").await;
     let cidrs: Vec<&Value> =
         rules.iter().map(|r| &r["security_group_rule"]["remote_ip_prefix"]).collect();
@@ -136,7 +136,7 @@ async fn a_machine_of_ipv6_alone_takes_no_floating_ip() {
         spec(&["six"], |site| site.security = Security::Temporary { ssh_from: Vec::new() });
     let mut at = booting(&server, LONG);
     at.cloud.source = |host, _| format!("{}/128", host.replace("::4", "::99"));
-    let machine = at.cloud.compute().boot(&at.cx, &wanted, LONG).await.unwrap();
+    let machine = at.cloud.compute().boot(&at.cx.within(LONG), &wanted).await.unwrap();
     assert_eq!((machine.host.as_str(), machine.port), ("2001:db8::4", 22));
     assert_eq!(asked(&server, "POST", "/network/v2.0/floatingips").await, 0);
     let rules = posted(&server, "/network/v2.0/security-group-rules").await;

@@ -34,7 +34,8 @@ async fn a_machine_that_comes_without_an_answer_is_taken() {
     comes_after(&server, 2).await;
     project(&server).await;
     let at = booting(&server, LONG);
-    let machine = at.cloud.compute().boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap();
+    let machine =
+        at.cloud.compute().boot(&at.cx.within(LONG), &spec(&["dmz"], |_| ())).await.unwrap();
     assert_eq!((machine.id.as_str(), asked(&server, "POST", POST_SERVERS).await), ("s1", 1));
     let owned = at.cx.ledger.entries();
     assert!(
@@ -68,7 +69,7 @@ async fn what_comes_to_another_machine_of_the_run_is_not_taken() {
         let (what, message) = ("take a floating IP".to_owned(), "gateway".to_owned());
         Err(ApiError::Refused { what, status: 504, request_id: None, message })
     };
-    let new = New { run: RUN, kind: Kind::Address, name: NAME };
+    let new = New { kind: Kind::Address, name: NAME };
     assert_eq!(create::own(&at.cloud, &at.cx, new, lost).await.unwrap(), "ip-ours");
 
     for id in ["ip-ours", "ip-other"] {
@@ -117,7 +118,8 @@ async fn what_may_still_come_is_no_success_and_is_found_later() {
         .with_priority(3);
     none.mount(&server).await;
     let at = booting(&server, Duration::from_millis(100));
-    let error = at.cloud.compute().boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap_err();
+    let error =
+        at.cloud.compute().boot(&at.cx.within(LONG), &spec(&["dmz"], |_| ())).await.unwrap_err();
     assert!(error.to_string().contains("504"), "{error}");
     let owned = at.cx.ledger.entries();
     assert!(
@@ -168,7 +170,8 @@ async fn what_was_refused_is_not_owned() {
         .await;
     project(&server).await;
     let at = booting(&server, LONG);
-    let error = at.cloud.compute().boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap_err();
+    let error =
+        at.cloud.compute().boot(&at.cx.within(LONG), &spec(&["dmz"], |_| ())).await.unwrap_err();
     assert!(
         matches!(
             &error,

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::super::super::machine::{CONSOLE, Hardware, LOG as QEMU_LOG, MachineDir, OVERLAY, SEED};
 use super::super::super::{Accel, accel};
@@ -57,7 +58,7 @@ async fn bench() -> Bench {
     exec::output(&disk, &Cancel::default()).await.unwrap();
     std::fs::write(place.file(SEED), vec![0; 1 << 20]).unwrap();
     let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
-    let cx = RunCx { ledger, events: Default::default(), cancel: Default::default() };
+    let cx = RunCx::new("r", ledger, Default::default(), Default::default());
     let hardware = Hardware {
         cpus: 1,
         ram_mib: 256,
