@@ -10,7 +10,7 @@ use super::Results;
 use crate::engine::answer::exit_text;
 use crate::engine::heard::{LastLines, REASON, lines_to};
 use crate::engine::machine::{Running, SshFiles, plain_key};
-use crate::engine::provision::ROOM;
+use crate::engine::steps::ROOM;
 use crate::engine::{BuildContext, BuildError, checks, child};
 use crate::guest::{Command, Exit};
 use crate::model::event::Verdict;

@@ -1,30 +1,26 @@
-//! The steps of a bundle on the builder, one after the other, each with a deadline and under watch;
-//! then tidy.
-use crate::model::step::StepKind;
+//! The steps of a bundle on the builder, one after the other, each with a deadline and under watch.
+//! Each kind is a file: `ansible`, `shell`, `script`, `upload`, `reboot`.
 use std::time::{Duration, Instant};
 
-use super::answer::{self, NoAnswer, exit_text};
-use super::heard::{LastLines, lines_to};
 use super::machine::{self, Running};
-use super::{BuildContext, BuildError, tidy as tidy_script, watch};
-use crate::guest::{Command, Exit, RemoteError};
+use super::{BuildContext, BuildError, answer, watch};
+use crate::guest::RemoteError;
 use crate::model::event::{Event, seconds};
+use crate::model::step::StepKind;
 use crate::plan::StepPlan;
 
-mod playbook;
+mod ansible;
+mod reboot;
+mod script;
+mod shell;
 #[cfg(test)]
 mod tests;
+mod upload;
 
-pub(super) use playbook::ROOM;
-use playbook::{Play, stop_ssh_master};
+pub(super) use ansible::ROOM;
+use ansible::{Play, stop_ssh_master};
 
-/// What tidy leaves alone and yet tells.
-const WARNING: &str = "warning: ";
-
-pub(super) async fn steps(
-    site: &BuildContext<'_>,
-    builder: &mut Running,
-) -> Result<(), BuildError> {
+pub(super) async fn run(site: &BuildContext<'_>, builder: &mut Running) -> Result<(), BuildError> {
     let done = all(site, builder).await;
     stop_ssh_master(site).await;
     done
@@ -77,15 +73,16 @@ async fn watched(
     step: &StepPlan,
 ) -> Result<(), BuildError> {
     if matches!(step.action, StepKind::Reboot) {
-        return reboot(site, builder, index, step).await;
+        return reboot::run(site, builder, index, step).await;
     }
     let begin = Instant::now();
     let patience = watch::patience(&step.action, Duration::from_secs(step.timeout));
+    let attempt = Attempt { site, builder, index, step };
     let lost = tokio::select! {
         // A step that ended and a machine that was lost at the same instant: the step's own word
         // counts.
         biased;
-        done = site.cx.cancel.or(run(site, builder, index, step)) => match done? {
+        done = site.cx.cancel.or(attempt.run()) => match done? {
             Ok(()) => return settle(site, builder).await,
             // Whether the machine is lost is a better answer than "connection reset" or
             // "unreachable".
@@ -152,72 +149,40 @@ async fn restarted(
     }
 }
 
-async fn run(
-    site: &BuildContext<'_>,
-    builder: &Running,
+/// One attempt of a step.
+struct Attempt<'s> {
+    site: &'s BuildContext<'s>,
+    builder: &'s Running,
     index: usize,
-    step: &StepPlan,
-) -> Result<(), BuildError> {
-    let dir = &site.plan.bundle_dir;
-    let limit = Duration::from_secs(step.timeout);
-    let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
-    let lost =
-        |source: RemoteError| BuildError::StepRemote { index, name: step.name.clone(), source };
-    match &step.action {
-        StepKind::Ansible { playbook, extra_vars, tags, .. } => {
-            let play = Play { site, builder, index, step, playbook, extra_vars, tags };
-            play.run().await
-        }
-        StepKind::Shell { text } => shell(site, builder, "shell", step, text.clone().into())
-            .await
-            .map_err(lost)?
-            .map_err(failed),
-        StepKind::Script { path } => {
-            let path = dir.join(path);
-            let text = std::fs::read(&path).map_err(|source| BuildError::Io { path, source })?;
-            shell(site, builder, "script", step, text).await.map_err(lost)?.map_err(failed)
-        }
-        StepKind::Upload { src, dest } => {
-            let events = site.cx.events.clone();
-            let mut told = Instant::now();
-            let progress = Box::new(move |done, of| {
-                if told.elapsed() > Duration::from_secs(1) || done == of {
-                    told = Instant::now();
-                    events.emit(Event::Progress { done, of, unit: "bytes".into() });
-                }
-            });
-            builder.remote.put(&dir.join(src), dest, step.sudo, limit, progress).await.map_err(lost)
-        }
-        StepKind::Reboot => unreachable!("handled above"),
-    }
+    step: &'s StepPlan,
 }
 
-/// Outer error: the connection. Inner error: what the script itself came to.
-async fn shell(
-    site: &BuildContext<'_>,
-    builder: &Running,
-    source: &'static str,
-    step: &StepPlan,
-    script: Vec<u8>,
-) -> Result<Result<(), String>, RemoteError> {
-    let mut env = factory_env(site);
-    env.extend(step.env.clone());
-    let command = Command {
-        script,
-        args: Vec::new(),
-        env,
-        sudo: step.sudo,
-        deadline: Duration::from_secs(step.timeout),
-    };
-    let last = LastLines::default();
-    let exit = builder
-        .remote
-        .exec(command, lines_to(site.cx.events.clone(), source, last.clone()))
-        .await?;
-    Ok(match exit {
-        Exit::Code(0) => Ok(()),
-        exit => Err(last.reason(exit_text(&exit))),
-    })
+impl Attempt<'_> {
+    /// Each kind of step is a file of its own.
+    async fn run(&self) -> Result<(), BuildError> {
+        match &self.step.action {
+            StepKind::Ansible { playbook, extra_vars, tags, .. } => {
+                Play { attempt: self, playbook, extra_vars, tags }.run().await
+            }
+            StepKind::Shell { text } => shell::run(self, "shell", text.clone().into()).await,
+            StepKind::Script { path } => script::run(self, path).await,
+            StepKind::Upload { src, dest } => upload::run(self, src, dest).await,
+            StepKind::Reboot => unreachable!("it replaces the session, and is no attempt"),
+        }
+    }
+
+    fn failed(&self, reason: String) -> BuildError {
+        BuildError::Step { index: self.index, name: self.step.name.clone(), reason }
+    }
+
+    /// The connection broke.
+    fn lost(&self, source: RemoteError) -> BuildError {
+        BuildError::StepRemote { index: self.index, name: self.step.name.clone(), source }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.step.timeout)
+    }
 }
 
 /// What scripts and playbooks may know of the run.
@@ -230,75 +195,4 @@ fn factory_env(site: &BuildContext<'_>) -> std::collections::BTreeMap<String, St
     ]
     .map(|(k, v)| (k.to_owned(), v))
     .into()
-}
-
-/// Restarts the machine and waits until another boot of it answers.
-async fn reboot(
-    site: &BuildContext<'_>,
-    builder: &mut Running,
-    index: usize,
-    step: &StepPlan,
-) -> Result<(), BuildError> {
-    let failed = |reason: NoAnswer| BuildError::Step {
-        index,
-        name: step.name.clone(),
-        reason: reason.to_string(),
-    };
-    let deadline = Instant::now() + Duration::from_secs(step.timeout);
-    let short = Duration::from_secs(60);
-    let before =
-        site.cx.cancel.or(answer::boot_id(&*builder.remote, short)).await?.map_err(failed)?;
-    // The answer may or may not arrive before the connection goes down: only the new boot ID
-    // counts.
-    let command = "sudo -n systemctl reboot || sudo -n shutdown -r now";
-    if let Err(refused @ NoAnswer::Exit { exit: Exit::Code(_), .. }) =
-        site.cx.cancel.or(answer::say(&*builder.remote, command, short)).await?
-    {
-        return Err(failed(refused));
-    }
-    stop_ssh_master(site).await;
-    loop {
-        builder.remote = machine::reach(site, &builder.machine, &builder.target, deadline).await?;
-        match site.cx.cancel.or(answer::boot_id(&*builder.remote, Duration::from_secs(20))).await? {
-            Ok(now) if now != before => break,
-            // Still the old boot on its way down, or the connection went with it.
-            _ if Instant::now() < deadline => {
-                site.cx.cancel.pause(Duration::from_millis(500)).await?
-            }
-            _ => {
-                let reason = format!("the machine did not restart within {} s", step.timeout);
-                return Err(BuildError::Step { index, name: step.name.clone(), reason });
-            }
-        }
-    }
-    machine::cloud_init_done(site, builder, deadline).await
-}
-
-/// Runs the tidy script: the last thing that is done on a builder.
-pub(super) async fn tidy(site: &BuildContext<'_>, builder: &Running) -> Result<(), BuildError> {
-    let script = tidy_script::script(&site.plan.tidy, builder.target.key.public_key()).into();
-    let command = Command {
-        script,
-        args: Vec::new(),
-        env: Default::default(),
-        sudo: true,
-        deadline: Duration::from_secs(600),
-    };
-    let last = LastLines::default();
-    let exit = site
-        .cx
-        .cancel
-        .or(builder.remote.exec(command, lines_to(site.cx.events.clone(), "tidy", last.clone())))
-        .await?;
-    match exit {
-        Ok(Exit::Code(0)) => {
-            last.all()
-                .iter()
-                .filter_map(|line| line.strip_prefix(WARNING))
-                .for_each(|text| site.cx.events.warn(format!("tidy: {text}")));
-            Ok(())
-        }
-        Ok(exit) => Err(BuildError::Tidy(last.reason(exit_text(&exit)))),
-        Err(e) => Err(BuildError::Tidy(e.to_string())),
-    }
 }
