@@ -125,20 +125,16 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             *up = None;
             retire(site, &name).await;
             if let Some(smoke) = &plan.smoke {
-                tally = site
-                    .stage(
-                        Stage::Smoke,
-                        smoke::test(site, smoke, &captured, &identities, Some(build_key), up),
-                    )
-                    .await?;
+                let (image, build_key) = (&captured, Some(build_key));
+                let candidate = smoke::Candidate { image, earlier: &identities, build_key };
+                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &candidate, up)).await?;
             }
             captured
         }
         None => {
             if let Some(smoke) = &plan.smoke {
-                tally = site
-                    .stage(Stage::Smoke, smoke::test(site, smoke, &base, &identities, None, up))
-                    .await?;
+                let candidate = smoke::Candidate { image: &base, earlier: &[], build_key: None };
+                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &candidate, up)).await?;
             }
             base
         }
