@@ -1,6 +1,6 @@
 //! Puts files into the program: those of `os/debian-12`, so that it knows the script that it ships
-//! from one that somebody changed since (`wall::shipped`), and the checks that run in machines, whose
-//! headers say what they are (`model::check`).
+//! from one that somebody changed since (`wall::shipped`), and the checks that run in machines,
+//! whose headers say what they are (`model::check`).
 use std::path::Path;
 
 /// Checks that run in machines.

@@ -66,7 +66,8 @@ fn qemu(selection: Selection, home: &Home, warn: &mut dyn FnMut(&str)) -> Local 
     let entry = login::entry_named_local(&selection.variables, &selection.places);
     if let Some(file) = entry.filter(|_| selection.named) {
         warn(&format!(
-            "`local` is QEMU on this machine; the entry `local` of {} needs another name to be used",
+            "`local` is QEMU on this machine; the entry `local` of {} needs another name to be \
+                used",
             file.display()
         ));
     }
