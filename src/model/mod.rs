@@ -10,6 +10,7 @@ pub mod family;
 pub mod format;
 pub mod image;
 pub mod inputs;
+pub mod outcome;
 pub mod placement;
 pub mod publication;
 pub mod source;

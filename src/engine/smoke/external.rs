@@ -63,7 +63,7 @@ impl Pair<'_> {
                 }
                 OutsideCheck::BuildKeyRefused => {
                     if let Some(key) = &self.candidate.build_key {
-                        build_key_refused([self.first, self.second], key, (id, results)).await?;
+                        build_key_refused([self.first, self.second], key, id, results).await?;
                     }
                 }
                 OutsideCheck::RootSsh => root_ssh(self.first, id, results).await?,
@@ -116,7 +116,8 @@ async fn has_console(running: &Running, id: &str, results: &Results<'_>) -> Resu
 async fn build_key_refused(
     machines: [&Running; 2],
     key: &Arc<PrivateKey>,
-    (id, results): (&str, &Results<'_>),
+    id: &str,
+    results: &Results<'_>,
 ) -> Result<(), BuildError> {
     let begin = Instant::now();
     let mut trouble = Vec::new();
