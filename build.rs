@@ -1,14 +1,19 @@
-//! Puts the files of `os/debian-12` into the program, so that it knows the script that it ships
-//! from one that somebody changed since (`wall::shipped`).
+//! Puts files into the program: those of `os/debian-12`, so that it knows the script that it ships
+//! from one that somebody changed since (`wall::shipped`), and the checks that run in machines,
+//! whose headers say what they are (`model::check`).
 use std::path::Path;
+
+/// Checks that run in machines.
+const CHECKS: &str = "templates/guest/checks";
 
 /// The only definition of this tree whose source script needs what no wall lets it have.
 const DEFINITION: &str = "os/debian-12";
 
 fn main() {
     let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-    let dir = Path::new(&root).join(DEFINITION);
     println!("cargo:rerun-if-changed=build.rs");
+    checks(&Path::new(&root).join(CHECKS));
+    let dir = Path::new(&root).join(DEFINITION);
     let mut files = Vec::new();
     collect(&dir, &mut files);
     files.sort();
@@ -21,8 +26,51 @@ fn main() {
         text.push_str(&format!("    ({name:?}, include_bytes!({file:?})),\n"));
     }
     text.push_str("];\n");
+    write("shipped.rs", &text);
+}
+
+fn write(name: &str, text: &str) {
     let out = std::env::var("OUT_DIR").expect("cargo sets it");
-    std::fs::write(Path::new(&out).join("shipped.rs"), text).expect("OUT_DIR can be written");
+    std::fs::write(Path::new(&out).join(name), text).expect("OUT_DIR can be written");
+}
+
+/// The table of the checks, by their headers, in the order of execution.
+fn checks(dir: &Path) {
+    let mut files = Vec::new();
+    collect(dir, &mut files);
+    let mut rows: Vec<(u32, String)> = files.iter().map(|file| check(file)).collect();
+    rows.sort();
+    let rows: String = rows.into_iter().map(|(_, row)| row).collect();
+    write("checks.rs", &format!("pub const SCRIPTS: &[ScriptCheck] = &[\n{rows}];\n"));
+}
+
+/// A row of the table, and its place.
+fn check(file: &str) -> (u32, String) {
+    let text = std::fs::read_to_string(file).expect("a check can be read");
+    let header: Vec<&str> = text.lines().skip(1).map_while(|l| l.strip_prefix("# ")).collect();
+    let field = |name: &str| {
+        let of = |line: &&str| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned);
+        header.iter().find_map(of).unwrap_or_else(|| panic!("{file}: no line `# {name}: `"))
+    };
+    let (id, what) = (field("check"), field("what"));
+    assert!(file.ends_with(&format!("/{id}.sh")), "{file} is not the file of check {id}");
+    let by_default = match field("default").as_str() {
+        "all" => "All",
+        "os" => "Os",
+        other => panic!("{file}: `default` is all or os, not {other}"),
+    };
+    let sudo = match field("as").as_str() {
+        "root" => true,
+        "user" => false,
+        other => panic!("{file}: `as` is root or user, not {other}"),
+    };
+    let slow = header.contains(&"slow");
+    let order = field("order").parse().unwrap_or_else(|e| panic!("{file}: order: {e}"));
+    let row = format!(
+        "    ScriptCheck {{ id: {id:?}, what: {what:?}, by_default: ByDefault::{by_default}, \
+            sudo: {sudo}, slow: {slow}, script: script!({file:?}) }},\n"
+    );
+    (order, row)
 }
 
 fn collect(dir: &Path, files: &mut Vec<String>) {

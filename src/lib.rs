@@ -38,6 +38,7 @@ mod report;
 mod lifecycle;
 mod jobs;
 mod sweep;
+mod app;
 mod cli;
 #[doc(hidden)]
 pub mod testing;

@@ -7,7 +7,7 @@ pub mod ansible {
 pub mod engine {
     pub use crate::engine::{BuildContext, BuildError, Goal, Interactive, SshAccess, build};
     pub mod checks {
-        pub use crate::engine::checks::builtin;
+        pub use crate::model::check::SCRIPTS;
     }
     pub mod console {
         pub use crate::engine::console::{host_keys, tail, trouble};

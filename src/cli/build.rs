@@ -82,7 +82,7 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         err(&line);
     }
     if args.stale {
-        bundles = stale(context, &*cloud, bundles, named, args.dry_run).await?;
+        bundles = stale(context, &*cloud, bundles, args).await?;
         if bundles.is_empty() || args.dry_run {
             return Ok(ExitCode::SUCCESS);
         }
@@ -109,7 +109,7 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     if !context.common.quiet {
         jobs.iter().filter_map(|job| job.added.as_ref()).for_each(|note| err(note));
     }
-    let (rows, untold) = rows_of(&factory, &options, (&jobs, at_once)).await;
+    let (rows, untold) = rows_of(&factory, &options, &jobs, at_once).await;
     for (index, ended) in untold {
         tell(&jobs[index].bundle, ended);
     }
@@ -136,10 +136,9 @@ async fn stale(
     context: &Context,
     cloud: &dyn Provider,
     bundles: Vec<Definition>,
-    named: bool,
-    dry_run: bool,
+    args: &Args,
 ) -> Result<Vec<Definition>, Failure> {
-    let needs = jobs::needs(cloud, &bundles, named).await?;
+    let needs = jobs::needs(cloud, &bundles, !args.bundles.is_empty()).await?;
     let mut chosen = Vec::new();
     let mut rows = Vec::new();
     for (bundle, need) in bundles.into_iter().zip(needs) {
@@ -158,7 +157,7 @@ async fn stale(
         }
     }
     // Standard output holds one document: the builds, or this if there are none.
-    if context.common.json && (dry_run || chosen.is_empty()) {
+    if context.common.json && (args.dry_run || chosen.is_empty()) {
         let rows: Vec<_> = rows.iter().map(|(label, word,
             why)| serde_json::json!({"bundle": label, "state": word, "why": why})).collect();
         out(&serde_json::to_string_pretty(&rows).expect("rows are plain data"));
@@ -187,7 +186,8 @@ struct Row {
 async fn rows_of(
     factory: &Arc<Factory>,
     options: &RunOptions,
-    (jobs, at_once): (&[Job], usize),
+    jobs: &[Job],
+    at_once: usize,
 ) -> (Vec<Option<Row>>, Vec<(usize, RunOutcome)>) {
     let mut rows: Vec<Option<Row>> = jobs.iter().map(|_| None).collect();
     let mut untold = Vec::new();
@@ -201,7 +201,7 @@ async fn rows_of(
             }
         }
     };
-    factory.build_all(options, (jobs, at_once), on_end).await;
+    factory.build_all(options, jobs, at_once, on_end).await;
     (rows, untold)
 }
 

@@ -1,44 +1,33 @@
-//! Finds the clouds.yaml to use, by environment and options, and rejects contradictory ones.
+//! What the environment says of clouds: variables, and where clouds.yaml is looked for.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Common, Failure};
-use crate::frontend;
-use crate::provider::openstack::login::{self, Login, Places};
 
-/// `named` is a cloud of clouds.yaml; `None`: `OS_*` supplies everything.
-pub fn login(common: &Common, named: Option<&str>) -> Result<Login, Failure> {
+use crate::frontend;
+use crate::provider::openstack::login::Places;
+
+/// Fails if a variable of the login is no text.
+pub fn check_text() -> Result<(), Failure> {
     let no_text = |(key, value): &(OsString, OsString)| {
         key.to_string_lossy().starts_with("OS_") && value.to_str().is_none()
     };
-    if let Some((key, _)) = std::env::vars_os().find(no_text) {
-        return Err(Failure::cloud(format!("{} is not UTF-8", key.display()))
-            .hint("what logs in is text: set it in an UTF-8 locale"));
+    match std::env::vars_os().find(no_text) {
+        Some((key, _)) => Err(Failure::cloud(format!("{} is not UTF-8", key.display()))
+            .hint("what logs in is text: set it in an UTF-8 locale")),
+        None => Ok(()),
     }
-    login::login(named, &variables(common)?, &places(common)).map_err(|e| {
-        let failure = Failure::cloud(e.to_string());
-        if let Some(hint) = e.hint { failure.hint(hint) } else { failure }
-    })
 }
 
-/// Warning if the user selects `local` and clouds.yaml has a cloud of that name.
-pub fn local_is_no_entry(common: &Common) -> Result<Option<String>, Failure> {
-    let file = login::entry_named_local(&variables(common)?, &places(common));
-    Ok(file.map(|file| {
-        format!(
-            "`local` is QEMU on this machine; the entry `local` of {} needs \
-        another name to be used",
-            file.display()
-        )
-    }))
-}
-
-fn variables(common: &Common) -> Result<BTreeMap<String, String>, Failure> {
+/// Variables of the environment that select and open a provider.
+pub fn variables(common: &Common) -> Result<BTreeMap<String, String>, Failure> {
     // One that is no text is none of ours; `vars` would panic at it.
     let all = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    let mut env: BTreeMap<String, String> = all.filter(|(key, _)| key.starts_with("OS_")).collect();
+    let mut env: BTreeMap<String, String> = all
+        .filter(|(key, _)| ["OS_", "FACTORY_"].iter().any(|prefix| key.starts_with(prefix)))
+        .collect();
     if let Some(file) = &common.clouds_file {
         let file =
             file.to_str().ok_or_else(|| Failure::usage("--clouds-file: the name is not UTF-8"))?;
@@ -47,7 +36,7 @@ fn variables(common: &Common) -> Result<BTreeMap<String, String>, Failure> {
     Ok(env)
 }
 
-fn places(common: &Common) -> Places {
+pub fn places(common: &Common) -> Places {
     let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
     // An empty path would mean the current directory.
     let home = set("HOME").map(PathBuf::from);

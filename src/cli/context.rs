@@ -3,11 +3,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::{Common, Failure, err, places, show};
+use crate::app;
 use crate::engine::Goal;
 use crate::engine::run_dir::Home;
 use crate::frontend;
 
-use crate::guest::ssh::Ssh;
 use crate::jobs::{Factory, RunOptions, Show};
 use crate::model::diagnostic::Diagnostic;
 use crate::provider::Provider;
@@ -73,14 +73,13 @@ impl Context {
     }
 
     pub fn factory(&self, provider: Arc<dyn Provider>) -> Result<Arc<Factory>, Failure> {
-        Ok(Arc::new(Factory {
-            provider,
-            connect: Arc::new(Ssh),
+        let shared = app::Shared {
             wall: self.wall()?.clone(),
             proxies: self.proxies.clone(),
             home: self.home.clone(),
             templates: self.templates.clone(),
-        }))
+        };
+        Ok(app::factory(provider, shared))
     }
 
     /// Options of a build that publishes, with all checks.

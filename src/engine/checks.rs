@@ -13,6 +13,8 @@
 //! blanks), `FACTORY_PACKAGE` (package for cloud-init to install), `FACTORY_BUNDLE`,
 //! `FACTORY_IMAGE_NAME`.
 
+use crate::model::check::ScriptCheck;
+
 /// Exit code of a check that does not apply.
 pub const SKIP: i32 = 77;
 
@@ -21,68 +23,15 @@ pub const LIMIT: u64 = 180;
 /// Time limit, in seconds, of checks that download packages.
 const SLOW: u64 = 900;
 
-/// Script of a check described in [`crate::model::check::CHECKS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckDef {
-    pub id: &'static str,
-    pub script: &'static str,
-    /// Runs as root, otherwise as the default user.
-    pub sudo: bool,
-    /// Time limit in seconds.
-    pub limit: u64,
-}
-
-/// Sessions may use `sh -e`, and a locale of the image could translate compared text.
-macro_rules! script {
-    ($name:literal) => {
-        concat!(
-            "set +e\nexport LC_ALL=C\n",
-            include_str!(concat!("../../templates/guest/checks/", $name, ".sh"))
-        )
-    };
-}
-
-/// As the default user, or as root.
-macro_rules! check {
-    (user $name:literal) => {
-        CheckDef { id: $name, script: script!($name), sudo: false, limit: LIMIT }
-    };
-    (root $name:literal) => {
-        CheckDef { id: $name, script: script!($name), sudo: true, limit: LIMIT }
-    };
-    (root $name:literal $limit:ident) => {
-        CheckDef { id: $name, script: script!($name), sudo: true, limit: $limit }
-    };
-}
-
-/// In execution order. The first checks wait until the machine is up; the last ones modify it.
-pub fn builtin() -> &'static [CheckDef] {
-    const {
-        &[
-            check!(user "cloud-init"),
-            check!(user "runcmd"),
-            check!(root "metadata"),
-            check!(root "failed-units"),
-            check!(user "sudo"),
-            check!(root "root-login"),
-            check!(user "hostname"),
-            check!(user "local-names"),
-            check!(user "machine-id"),
-            check!(user "clock"),
-            check!(user "entropy"),
-            check!(user "dns"),
-            check!(root "disk-size"),
-            check!(root "auth-log"),
-            check!(root "leftovers"),
-            check!(root "package-update" SLOW),
-            check!(root "cloud-init-package" SLOW),
-        ]
-    }
+/// Time limit of a check, in seconds.
+pub fn limit(check: &ScriptCheck) -> u64 {
+    if check.slow { SLOW } else { LIMIT }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::SKIP;
+    use crate::model::check::SCRIPTS;
     use std::process::{Command, Output};
 
     fn sh(args: &[&str], script: &str) -> Output {
@@ -96,22 +45,8 @@ mod tests {
     }
 
     #[test]
-    fn bundles_can_name_every_check() {
-        let mut ids: Vec<_> = builtin().iter().map(|c| c.id).collect();
-        assert!(
-            ids.iter().all(|id| crate::model::check::CHECKS.iter().any(|known| known.id == *id))
-        );
-        ids.sort();
-        ids.dedup();
-        assert_eq!(ids.len(), builtin().len());
-    }
-
-    /// Every script of the directory is in the table, and `sh` can read it.
-    #[test]
     fn scripts_are_sound() {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/guest/checks");
-        assert_eq!(std::fs::read_dir(dir).unwrap().count(), builtin().len());
-        for check in builtin() {
+        for check in SCRIPTS {
             let out = sh(&["-n"], check.script);
             assert!(out.status.success(), "{}: {}", check.id, String::from_utf8_lossy(&out.stderr));
         }
@@ -146,7 +81,7 @@ mod tests {
     #[test]
     fn verdicts() {
         let script = |id: &str, set: &str| {
-            let check = builtin().iter().find(|c| c.id == id).unwrap();
+            let check = SCRIPTS.iter().find(|c| c.id == id).unwrap();
             sh(&["-e"], &format!("{set}\n{}", check.script))
         };
         let out = script("hostname", "export FACTORY_HOSTNAME=$(uname -n).novalocal");

@@ -151,7 +151,7 @@ pub(super) async fn boot_builder(
     let login = Arc::new(keys::generate_key(&format!("factory build key {}", site.plan.run)));
     let host = keys::generate_key(&format!("factory host key {}", site.plan.run));
     let user_data = cloud_init::builder_user_data(login.public_key(), &host);
-    let machine = boot(site, wanted, base, user_data, 0).await?;
+    let machine = boot(site, wanted, (base, 0), user_data).await?;
     if site.plan.smoke.is_some() && matches!(site.until, Goal::Published) {
         shows_consoles(site, &machine).await?;
     }
@@ -220,9 +220,8 @@ fn admitted(site: Option<&Placement>, host: &str) -> String {
 pub(super) async fn boot(
     site: &BuildContext<'_>,
     wanted: &MachinePlan,
-    image: &Image,
+    (image, grow_gib): (&Image, u64),
     user_data: String,
-    grow_gib: u64,
 ) -> Result<Machine, BuildError> {
     let place = wanted.flavor.as_ref().zip(site.plan.site.as_ref());
     let spec = BootSpec {

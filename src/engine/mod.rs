@@ -18,7 +18,6 @@ mod error;
 mod heard;
 mod inventory;
 mod machine;
-mod provision;
 mod ready;
 mod signs;
 mod required;
@@ -26,6 +25,7 @@ pub mod run_dir;
 mod smoke;
 mod source;
 pub mod space;
+mod steps;
 #[cfg(test)]
 mod tests;
 pub mod tidy;
@@ -110,8 +110,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             let mut builder =
                 site.stage(Stage::Boot, machine::boot_builder(site, wanted, &base)).await?;
             *up = Some(builder.opened(site)?);
-            let provisioned =
-                site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
+            let provisioned = site.stage(Stage::Provision, steps::run(site, &mut builder)).await;
             if let Goal::Provisioned(person) = &site.until {
                 return visited(site, &builder, &**person, provisioned).await;
             }
@@ -120,26 +119,22 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
                 identities.push(builder.identity().await?);
             }
             let build_key = builder.login_key();
-            site.stage(Stage::Tidy, provision::tidy(site, &builder)).await?;
+            site.stage(Stage::Tidy, tidy::run(site, &builder)).await?;
             let name = builder.machine.name.clone();
             let captured = site.stage(Stage::Capture, machine::capture(site, builder)).await?;
             *up = None;
             retire(site, &name).await;
             if let Some(smoke) = &plan.smoke {
-                tally = site
-                    .stage(
-                        Stage::Smoke,
-                        smoke::test(site, smoke, &captured, &identities, Some(build_key), up),
-                    )
-                    .await?;
+                let (image, build_key) = (&captured, Some(build_key));
+                let candidate = smoke::Candidate { image, earlier: &identities, build_key };
+                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &candidate, up)).await?;
             }
             captured
         }
         None => {
             if let Some(smoke) = &plan.smoke {
-                tally = site
-                    .stage(Stage::Smoke, smoke::test(site, smoke, &base, &identities, None, up))
-                    .await?;
+                let candidate = smoke::Candidate { image: &base, earlier: &[], build_key: None };
+                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &candidate, up)).await?;
             }
             base
         }

@@ -237,12 +237,14 @@ async fn a_source_from_elsewhere_becomes_the_image_only_if_it_is_right() {
             from: SourceUri::File(file),
             sum: Some(ChecksumSource::Given(digest.clone())),
         };
-        let plan = Plan {
+        let mut plan = Plan {
             origin: Origin::Url { wish, format },
             builder: None,
             steps: Vec::new(),
             ..world.plan()
         };
+        // The planner leaves it out where nobody logs in to build.
+        plan.smoke.as_mut().unwrap().checks.retain(|id| id != "build-key-refused");
         let outcome = world.build_plan(plan).await;
         match outcome.result {
             Ok(Built::Image(image)) => {

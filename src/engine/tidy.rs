@@ -1,10 +1,21 @@
 //! The script that cleans a builder before its disk is captured.
+use std::time::Duration;
+
 use ssh_key::PublicKey;
+
+use super::answer::exit_text;
+use super::heard::{LastLines, lines_to};
+use super::machine::Running;
+use super::{BuildContext, BuildError};
+use crate::guest::{Command, Exit};
 
 const SCRIPT: &str = concat!(
     include_str!("../../templates/guest/tidy-places.sh"),
     include_str!("../../templates/guest/tidy.sh")
 );
+
+/// What tidy leaves alone and yet tells.
+const WARNING: &str = "warning: ";
 
 /// The tidy script for `sh`, to be run as root. Performs the named parts (of
 /// `TIDY_PARTS` and `TIDY_ASKED` of the model) in a fixed order, and prints
@@ -21,6 +32,35 @@ pub fn script(parts: &[String], build_key: &PublicKey) -> String {
     let blob = line.split(' ').nth(1).expect("algorithm, then base64");
     // Names of parts and base64 have nothing in them that a quoted string could end at.
     format!("PARTS='{}'\nBUILD_KEY='{blob}'\n{SCRIPT}", parts.join(" "))
+}
+
+/// Runs the tidy script: the last thing that is done on a builder.
+pub(super) async fn run(site: &BuildContext<'_>, builder: &Running) -> Result<(), BuildError> {
+    let script = script(&site.plan.tidy, builder.target.key.public_key()).into();
+    let command = Command {
+        script,
+        args: Vec::new(),
+        env: Default::default(),
+        sudo: true,
+        deadline: Duration::from_secs(600),
+    };
+    let last = LastLines::default();
+    let exit = site
+        .cx
+        .cancel
+        .or(builder.remote.exec(command, lines_to(site.cx.events.clone(), "tidy", last.clone())))
+        .await?;
+    match exit {
+        Ok(Exit::Code(0)) => {
+            last.all()
+                .iter()
+                .filter_map(|line| line.strip_prefix(WARNING))
+                .for_each(|text| site.cx.events.warn(format!("tidy: {text}")));
+            Ok(())
+        }
+        Ok(exit) => Err(BuildError::Tidy(last.reason(exit_text(&exit)))),
+        Err(e) => Err(BuildError::Tidy(e.to_string())),
+    }
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl Factory {
             show.take(&Stamped { at: Timestamp::now(), event: Event::Note { text } });
         }
         let mut last: Option<RunOutcome> = None;
-        self.schedule(&options, (&jobs, 1), |index, end| match end {
+        self.schedule(&options, &jobs, 1, |index, end| match end {
             End::RunOutcome(ended, _) => {
                 let well = ended.result.is_ok() && ended.leaks.is_empty();
                 if index == 0 || !well {
@@ -125,11 +125,12 @@ impl Factory {
     pub async fn build_all(
         self: &Arc<Self>,
         options: &RunOptions,
-        (jobs, at_once): (&[Job], usize),
+        jobs: &[Job],
+        at_once: usize,
         mut on_end: impl FnMut(usize, End) + Send,
     ) {
         let setup = Setup { factory: self, options };
-        self.schedule(options, (jobs, at_once), |index, end| {
+        self.schedule(options, jobs, at_once, |index, end| {
             let built = match &end {
                 End::RunOutcome(ended, _) => ended.result.is_ok(),
                 End::BaseFailed(base) => {
@@ -152,7 +153,8 @@ impl Factory {
     async fn schedule(
         self: &Arc<Self>,
         options: &RunOptions,
-        (jobs, at_once): (&[Job], usize),
+        jobs: &[Job],
+        at_once: usize,
         mut on_end: impl FnMut(usize, End) -> bool + Send,
     ) {
         let mut schedule = Schedule::new(jobs.iter().map(|j| j.base).collect(), at_once);

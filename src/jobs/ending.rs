@@ -9,12 +9,12 @@ use super::results::Results;
 use super::retention::prune_family;
 use super::run::Begun;
 use crate::engine::run_dir::Record;
-use crate::engine::{BuildError, Built, Outcome};
-use crate::log::sentences::{TESTED, UNTESTED, VISITED};
+use crate::engine::{BuildError, Built, Outcome as Ended};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::event::{Event, FinishedImage, Stage, seconds};
 use crate::model::image::Image;
+use crate::model::outcome::Outcome;
 use crate::plan::Plan;
 use crate::provider::CloudError;
 use crate::report;
@@ -29,8 +29,8 @@ pub(super) struct Ending<'r> {
 
 impl Ending<'_> {
     /// Writes the outputs, prunes the family, and records how the run ended.
-    pub async fn finish(&self, outcome: Outcome) -> RunOutcome {
-        let Outcome { result, leaks, kept } = outcome;
+    pub async fn finish(&self, outcome: Ended) -> RunOutcome {
+        let Ended { result, leaks, kept } = outcome;
         let (mut result, image) = match result {
             Ok(Built::Image(image)) => (Ok(()), Some(*image)),
             Ok(Built::ShellEnded | Built::Tested) => (Ok(()), None),
@@ -52,7 +52,7 @@ impl Ending<'_> {
             cloud: self.plan.cloud.clone(),
             started: self.plan.at,
             seconds: seconds(self.begun.begin.elapsed()),
-            outcome: word(self.setup, result.as_ref().err()).into(),
+            outcome: outcome_of(self.setup, result.as_ref().err()).name().into(),
             image: image.clone(),
             error: result.as_ref().err().map(ToString::to_string),
             leaks: leaks.clone(),
@@ -60,10 +60,10 @@ impl Ending<'_> {
         };
         cx.events.emit(finished(&record));
         // Again, now that the end is known: reports tell of it, and the log is whole.
-        let written = dir
-            .record(&record)
-            .map_err(RunError::from)
-            .and_then(|()| outputs.write(Some(&dir.log())).map_err(RunError::Output));
+        let written = match dir.record(&record) {
+            Ok(()) => outputs.write(Some(dir.log())).await.map_err(RunError::Output),
+            Err(e) => Err(e.into()),
+        };
         let outputs = written.unwrap_or_else(|e| {
             if result.is_ok() {
                 result = Err(e);
@@ -106,7 +106,7 @@ impl Ending<'_> {
     async fn output_stage(&self, outputs: &Outputs<'_>) -> Result<(), String> {
         let (began, cx) = (Instant::now(), &self.begun.cx);
         cx.events.emit(Event::StageStarted { stage: Stage::Output });
-        let written = match outputs.write(None) {
+        let written = match outputs.write(None).await {
             Ok(_) => {
                 let rendered = outputs.rendered.as_deref().unwrap_or_default();
                 heat_accepts(self.setup, cx, rendered).await
@@ -131,27 +131,35 @@ struct Outputs<'o> {
 }
 
 impl Outputs<'_> {
-    /// The files that people look for.
-    fn write(&self, log: Option<&Path>) -> Result<Vec<PathBuf>, String> {
+    /// Writes the files that people look for, on a thread of its own: logs and inputs may be large.
+    async fn write(&self, log: Option<PathBuf>) -> Result<Vec<PathBuf>, String> {
         let Ending { setup, bundle, plan, begun } = self.ending;
         // A visit makes nothing: what the last build left stays as it is.
         if setup.options.visits() {
             return Ok(Vec::new());
         }
-        let built = report::Built {
-            bundle,
-            plan,
-            events: &begun.recorder.events(),
-            image: self.image,
-            templates: &self.rendered,
-            log,
+        let (bundle, plan, events) =
+            (Definition::clone(bundle), Plan::clone(plan), begun.recorder.events());
+        let (image, templates) = (self.image.cloned(), self.rendered.clone());
+        let write = move || {
+            let built = report::Built {
+                bundle: &bundle,
+                plan: &plan,
+                events: &events,
+                image: image.as_ref(),
+                templates: &templates,
+                log: log.as_deref(),
+            };
+            let target = Results::of(&bundle).dir();
+            let written = report::write(&target, &bundle.tree, &built).map_err(|errors| {
+                errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            })?;
+            Ok(written.into_iter().filter(|file| is_for_people(&target, file)).collect())
         };
-        let lines = |errors: Vec<report::OutputError>| {
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        };
-        let target = Results::of(bundle).dir();
-        let written = report::write(&target, &bundle.tree, &built).map_err(lines)?;
-        Ok(written.into_iter().filter(|file| is_for_people(&target, file)).collect())
+        match tokio::task::spawn_blocking(write).await {
+            Ok(written) => written,
+            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        }
     }
 }
 
@@ -170,23 +178,25 @@ fn finished(record: &Record) -> Event {
     }
 }
 
-/// The end of a run in a word, as `result.json` and the log have it.
-pub(super) fn word(setup: Setup<'_>, error: Option<&RunError>) -> &'static str {
+/// How the run ended.
+pub(super) fn outcome_of(setup: Setup<'_>, error: Option<&RunError>) -> Outcome {
     let visit = setup.options.visits();
     match error {
-        None if visit => VISITED,
-        None if setup.options.tests() => TESTED,
-        None => "built",
-        Some(RunError::Build(e)) if e.is_cancelled() => "stopped",
-        Some(RunError::Cloud(CloudError::Cancelled(_))) => "stopped",
+        None if visit => Outcome::Visited,
+        None if setup.options.tests() => Outcome::Tested,
+        None => Outcome::Built,
+        Some(RunError::Build(e)) if e.is_cancelled() => Outcome::Stopped,
+        Some(RunError::Cloud(CloudError::Cancelled(_))) => Outcome::Stopped,
         // The builder was opened as the step left it, and was looked at: that is what the command
         // is for.
         Some(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })) if visit => {
-            VISITED
+            Outcome::Visited
         }
-        Some(RunError::Build(BuildError::Smoke { .. })) if setup.options.tests() => "rejected",
-        Some(_) if setup.options.tests() => UNTESTED,
-        Some(_) => "failed",
+        Some(RunError::Build(BuildError::Smoke { .. })) if setup.options.tests() => {
+            Outcome::Rejected
+        }
+        Some(_) if setup.options.tests() => Outcome::Untested,
+        Some(_) => Outcome::Failed,
     }
 }
 

@@ -54,7 +54,8 @@ pub(super) struct Setup<'r> {
 }
 
 impl Factory {
-    /// Starts one run as a task of its own. Its base must exist; [`Factory::build`] builds it first.
+    /// Starts one run as a task of its own. Its base must exist; [`Factory::build`] builds it
+    /// first.
     pub fn run(self: &Arc<Self>, request: RunRequest) -> RunHandle {
         let RunRequest { definition, mut options } = request;
         options.cancel = options.cancel.child();

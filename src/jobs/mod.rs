@@ -1,8 +1,8 @@
 //! Runs as jobs: one run of one definition (`run`, started by `factory`), and the scheduler of many
 //! (`batch`, in the order of `schedule`).
 //!
-//! A run takes facts, makes the plan and the run directory, has the engine build, writes the reports
-//! and prunes the family. What is here when it ends is the record of the run.
+//! A run takes facts, makes the plan and the run directory, has the engine build, writes the
+//! reports and prunes the family. What is here when it ends is the record of the run.
 
 mod base;
 mod batch;

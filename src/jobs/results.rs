@@ -8,6 +8,7 @@ use super::outcome::RunError;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::event::{Event, Stage, Stamped};
+use crate::model::outcome::Outcome;
 use crate::report::{self, LATEST};
 use crate::system::durable;
 use crate::system::paths::real_so_far;
@@ -94,7 +95,7 @@ impl Results {
         let events = [
             at(Event::StageFailed { stage: Stage::Plan, seconds: 0.0, error: why.into() }),
             at(Event::Finished {
-                outcome: "failed".into(),
+                outcome: Outcome::Failed.name().into(),
                 seconds: 0.0,
                 image: None,
                 error: Some(why.into()),

@@ -19,7 +19,8 @@ pub(super) async fn prune_family(setup: Setup<'_>, plan: &Plan, keep: u32, cx: &
             ));
         }
     };
-    match prune::prune(&*setup.factory.provider, cx, &families, &building, false).await {
+    let request = prune::Request { families: &families, building: &building, dry_run: false };
+    match prune::prune(&*setup.factory.provider, cx, request).await {
         Err(e) => cx.events.warn(format!("family {} is not pruned: {e}", plan.family)),
         Ok(done) => {
             for pruned in done.iter().filter(|p| p.fate != PruneAction::Keep) {

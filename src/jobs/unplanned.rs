@@ -1,7 +1,7 @@
 //! The end of a run that has no plan: nothing was created, and the results say why.
 use std::path::{Path, PathBuf};
 
-use super::ending::{is_for_people, word};
+use super::ending::{is_for_people, outcome_of};
 use super::factory::Setup;
 use super::outcome::{RunError, RunOutcome};
 use super::results::Results;
@@ -20,7 +20,7 @@ pub(super) fn not_planned(
     error: RunError,
 ) -> RunOutcome {
     let Begun { run, begin, now, mut dir, recorder, cx } = begun;
-    let word = word(setup, Some(&error));
+    let word = outcome_of(setup, Some(&error)).name();
     let (text, total) = (error.unplanned(), seconds(begin.elapsed()));
     cx.events.emit(Event::StageFailed {
         stage: Stage::Plan,

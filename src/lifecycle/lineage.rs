@@ -51,15 +51,21 @@ pub struct Ancestor {
     pub same: Option<bool>,
 }
 
-/// Lineage of `image`, one of `images`. `bundles` are the tree's definitions, if there is a tree.
+/// A tree of definitions, if there is one.
+#[derive(Clone, Copy)]
+pub struct Tree<'t> {
+    pub root: Option<&'t Path>,
+    pub definitions: &'t [Definition],
+}
+
+/// Lineage of `image`, one of `images`.
 pub async fn lineage(
     cloud: &dyn Provider,
     images: &[Image],
     image: &Image,
-    tree: Option<&Path>,
-    bundles: &[Definition],
+    tree: Tree<'_>,
 ) -> Result<Lineage, CloudError> {
-    let definition = definition_of(bundles, image);
+    let definition = definition_of(tree.definitions, image);
     let now = match definition {
         Some(bundle) => now(cloud, images, bundle).await?,
         None => CurrentInputs { inputs: None, base: family::newer_base(images, image).cloned() },
@@ -79,7 +85,7 @@ pub async fn lineage(
         inputs: text(image::INPUTS),
         definition: text(image::DEFINITION),
         tests: text(image::TESTS)
-            .or_else(|| tests_of_run(tree?, image.properties.get(image::RUN)?)),
+            .or_else(|| tests_of_run(tree.root?, image.properties.get(image::RUN)?)),
         stale: family::stale(image, &now),
         compared: definition.is_some(),
     })

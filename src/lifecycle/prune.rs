@@ -37,16 +37,24 @@ impl Pruned {
     }
 }
 
-/// Prunes families, each by its own policy. A failure on one image does not stop the others; `Err`
-/// means that nothing could be evaluated, or cancellation. `building` maps the ID of each base
-/// image of a running build to a description of its user.
+/// What is to be pruned.
+#[derive(Clone, Copy)]
+pub struct Request<'r> {
+    /// Each has its own policy.
+    pub families: &'r [(String, Policy)],
+    /// The ID of each base image of a running build, with a description of its user.
+    pub building: &'r BTreeMap<String, String>,
+    pub dry_run: bool,
+}
+
+/// Prunes families. A failure on one image does not stop the others; `Err`
+/// means that nothing could be evaluated, or cancellation.
 pub async fn prune(
     cloud: &dyn Provider,
     cx: &RunCx,
-    families: &[(String, Policy)],
-    building: &BTreeMap<String, String>,
-    dry_run: bool,
+    request: Request<'_>,
 ) -> Result<Vec<Pruned>, CloudError> {
+    let Request { families, building, dry_run } = request;
     let mut all = cloud.artifacts().list().await?;
     let mut done = Vec::new();
     for (family, policy) in families {
@@ -135,12 +143,8 @@ mod tests {
         dry_run: bool,
     ) -> Vec<String> {
         let families = [("web".to_owned(), Policy { keep, at_once })];
-        prune(cloud, cx, &families, &BTreeMap::new(), dry_run)
-            .await
-            .unwrap()
-            .iter()
-            .map(|p| p.text(dry_run))
-            .collect()
+        let request = Request { families: &families, building: &BTreeMap::new(), dry_run };
+        prune(cloud, cx, request).await.unwrap().iter().map(|p| p.text(dry_run)).collect()
     }
 
     #[tokio::test]
@@ -255,7 +259,13 @@ mod tests {
             .unwrap();
         let families = [("web".to_owned(), Policy { keep: 1, at_once: true })];
         let building = [(base.id, "run r builds on it".to_owned())].into();
-        let done = prune(&cloud, &cx, &families, &building, false).await.unwrap();
+        let done = prune(
+            &cloud,
+            &cx,
+            Request { families: &families, building: &building, dry_run: false },
+        )
+        .await
+        .unwrap();
         assert_eq!(
             (state(&cloud).await.as_str(), done[1].why.contains("run r builds on it")),
             ("1h 2", true),
@@ -274,8 +284,13 @@ mod tests {
                 let mut failed = 0;
                 for _ in 0..3 {
                     let families = [("web".to_owned(), Policy { keep: 2, at_once: false })];
-                    let done =
-                        prune(&cloud, &cx, &families, &BTreeMap::new(), false).await.unwrap();
+                    let done = prune(
+                        &cloud,
+                        &cx,
+                        Request { families: &families, building: &BTreeMap::new(), dry_run: false },
+                    )
+                    .await
+                    .unwrap();
                     failed += done.iter().filter(|p| p.error.is_some()).count();
                     let state = state(&cloud).await;
                     assert!(state.ends_with("3 4"), "call {call} {fault:?}: {state}");

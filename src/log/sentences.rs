@@ -2,6 +2,7 @@
 pub use crate::text::{clean, first_line, shown};
 
 use crate::model::event::Event;
+use crate::model::outcome::Outcome;
 
 /// A finished duration: `47.3 s`, `1m30s`, `1h02m`.
 pub fn duration(seconds: f64) -> String {
@@ -50,13 +51,13 @@ pub fn percent(done: u64, of: u64) -> u64 {
 }
 
 /// Outcome of a run that opened its builder to a user and made no image.
-pub const VISITED: &str = "visited";
+pub const VISITED: &str = Outcome::Visited.name();
 
 /// Outcome of a test that the image passed.
-pub const TESTED: &str = "tested";
+pub const TESTED: &str = Outcome::Tested.name();
 
 /// Outcome of a test that could not run.
-pub const UNTESTED: &str = "untested";
+pub const UNTESTED: &str = Outcome::Untested.name();
 
 /// The last line of a run, the same on the terminal, in a CI log and in the log file. `None` unless
 /// the event is [`Event::Finished`].
@@ -76,7 +77,7 @@ pub fn final_line(event: &Event) -> Option<String> {
                 first_line(error)
             )
         }
-        (None, Some(error)) if outcome == "rejected" => {
+        (None, Some(error)) if outcome == Outcome::Rejected.name() => {
             format!("the image is rejected after {took}: {}", first_line(error))
         }
         (None, Some(error)) if outcome == UNTESTED => {

@@ -1,5 +1,6 @@
 //! Checks of an image: those that the factory has, and those that a definition asks for.
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::kind::Kind;
@@ -27,7 +28,7 @@ pub struct Tests {
 }
 
 /// A built-in check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct KnownCheck {
     /// Stable; used in `tests.skip`, `tests.only` and `tests.add`.
     pub id: &'static str,
@@ -46,53 +47,111 @@ pub enum ByDefault {
     Os,
 }
 
-const fn all(id: &'static str, what: &'static str) -> KnownCheck {
-    KnownCheck { id, what, by_default: ByDefault::All }
+/// A check that a script makes in the machine. Its file begins with a header, of which `build.rs`
+/// makes the table [`SCRIPTS`]: a new check is a new file.
+///
+/// ```text
+/// #!/bin/sh
+/// # check: dns               the ID, and the file's name
+/// # what: names resolve      a description in one line
+/// # default: all             or `os`
+/// # as: user                 or `root`
+/// # order: 120               of execution
+/// # slow                     if it downloads packages
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct ScriptCheck {
+    pub id: &'static str,
+    pub what: &'static str,
+    pub by_default: ByDefault,
+    /// Runs as root, otherwise as the default user.
+    pub sudo: bool,
+    /// Downloads packages.
+    pub slow: bool,
+    pub script: &'static str,
 }
 
-const fn os(id: &'static str, what: &'static str) -> KnownCheck {
-    KnownCheck { id, what, by_default: ByDefault::Os }
+/// Sessions may use `sh -e`, and a locale of the image could translate compared text.
+macro_rules! script {
+    ($path:literal) => {
+        concat!("set +e\nexport LC_ALL=C\n", include_str!($path))
+    };
 }
 
-/// All built-in checks, in display order.
-pub const CHECKS: &[KnownCheck] = &[
-    all("boots", "two machines of the image boot, and cloud-init ends"),
-    all("ssh", "the default user logs in with a new key"),
-    all("console", "something is written to the serial console"),
-    all(
+include!(concat!(env!("OUT_DIR"), "/checks.rs"));
+
+/// A check of machines from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutsideCheck {
+    Boots,
+    Ssh,
+    Console,
+    HostKeysUnique,
+    MachineIdUnique,
+    BuildKeyRefused,
+    RootSsh,
+}
+
+/// In the order of display and execution, with IDs and descriptions.
+pub const OUTSIDE: &[(OutsideCheck, &str, &str)] = &[
+    (OutsideCheck::Boots, "boots", "two machines of the image boot, and cloud-init ends"),
+    (OutsideCheck::Ssh, "ssh", "the default user logs in with a new key"),
+    (OutsideCheck::Console, "console", "something is written to the serial console"),
+    (
+        OutsideCheck::HostKeysUnique,
         "host-keys-unique",
         "two machines of the image and its builder have host keys of their own",
     ),
-    all(
+    (
+        OutsideCheck::MachineIdUnique,
         "machine-id-unique",
         "two machines of the image and its builder have machine-ids of their own",
     ),
-    all("build-key-refused", "the key of the build opens no machine of the image"),
-    all("root-ssh", "root gets no shell over SSH"),
-    all("cloud-init", "cloud-init has ended without errors"),
-    all("runcmd", "cloud-init runs what user data says"),
-    all("metadata", "config drive or metadata service is reached"),
-    all("failed-units", "the system is up and no unit has failed"),
-    all("sudo", "the default user has sudo without a password"),
-    all("root-login", "root cannot log in by password"),
-    all("hostname", "the machine has the name the cloud gave it"),
-    all("local-names", "the machine's own name and localhost resolve"),
-    all("machine-id", "the machine has an ID of its own"),
-    all("clock", "the clock is right"),
-    all("entropy", "random numbers come at once"),
-    all("dns", "names resolve"),
-    all("disk-size", "the root file system has grown to the size of the disk"),
-    all("auth-log", "no error in what was logged about logins"),
-    all("leftovers", "nothing of the builder is left in the image"),
-    os("package-update", "the package manager reads its sources"),
-    os("cloud-init-package", "cloud-init installs a package"),
-    os("reboot-soft", "the machine comes back from an orderly reboot"),
-    os("reboot-hard", "the machine comes back from a power cycle"),
-    os("volume", "a volume is attached, written to, read, and detached"),
-    os("screen", "the cloud gives an address of the machine's screen"),
-    os("rescue", "the machine's disk can be reached in rescue mode, and the machine comes back"),
-    os("snapshot", "an image of the machine boots on a machine of another size"),
+    (
+        OutsideCheck::BuildKeyRefused,
+        "build-key-refused",
+        "the key of the build opens no machine of the image",
+    ),
+    (OutsideCheck::RootSsh, "root-ssh", "root gets no shell over SSH"),
 ];
+
+/// A check that uses the machine up. On by default for operating systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisruptiveCheck {
+    RebootSoft,
+    RebootHard,
+    Volume,
+    Screen,
+    Rescue,
+    Snapshot,
+}
+
+/// In the order of display, with IDs and descriptions.
+pub const DISRUPTIVE: &[(DisruptiveCheck, &str, &str)] = &[
+    (DisruptiveCheck::RebootSoft, "reboot-soft", "the machine comes back from an orderly reboot"),
+    (DisruptiveCheck::RebootHard, "reboot-hard", "the machine comes back from a power cycle"),
+    (DisruptiveCheck::Volume, "volume", "a volume is attached, written to, read, and detached"),
+    (DisruptiveCheck::Screen, "screen", "the cloud gives an address of the machine's screen"),
+    (
+        DisruptiveCheck::Rescue,
+        "rescue",
+        "the machine's disk can be reached in rescue mode, and the machine comes back",
+    ),
+    (
+        DisruptiveCheck::Snapshot,
+        "snapshot",
+        "an image of the machine boots on a machine of another size",
+    ),
+];
+
+/// All built-in checks, in display order.
+pub static CHECKS: LazyLock<Vec<KnownCheck>> = LazyLock::new(|| {
+    let known = |id, what, by_default| KnownCheck { id, what, by_default };
+    let outside = OUTSIDE.iter().map(|(_, id, what)| known(*id, *what, ByDefault::All));
+    let scripts = SCRIPTS.iter().map(|s| known(s.id, s.what, s.by_default));
+    let disruptive = DISRUPTIVE.iter().map(|(_, id, what)| known(*id, *what, ByDefault::Os));
+    outside.chain(scripts).chain(disruptive).collect()
+});
 
 impl Tests {
     /// Enabled built-in checks, in order.

@@ -4,6 +4,7 @@
 
 pub mod units;
 pub mod error_kind;
+pub mod outcome;
 
 pub mod digest;
 pub mod format;

@@ -7,7 +7,7 @@ use super::factory::Factory;
 pub fn passes_every_check(factory: &Factory, cannot: &[&str]) {
     let (code, said) = factory.run(&["-v", "build", "os/debian-12"]);
     assert_eq!(code, 0);
-    for check in image_factory::testing::build_vars::CHECKS {
+    for check in image_factory::testing::build_vars::CHECKS.iter() {
         let word = if cannot.contains(&check.id) { "skipped" } else { "passed" };
         // A base has no builder before it, so there is no key that must be refused.
         let none = check.id == "build-key-refused";

@@ -37,7 +37,9 @@ pub async fn run(
     let cx = RunCx::outside(context.cancel.clone());
     let building = run_dir::bases_of_live_runs(&context.home)
         .map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
-    let done = prune::prune(cloud, &cx, &families, &building, args.dry_run).await?;
+    let request =
+        prune::Request { families: &families, building: &building, dry_run: args.dry_run };
+    let done = prune::prune(cloud, &cx, request).await?;
     if context.common.json {
         out(&json(&done));
     } else {

@@ -10,8 +10,9 @@ pub async fn run(context: &Context, cloud: &dyn Provider, wanted: &str) -> Resul
     let images = cloud.artifacts().list().await?;
     let image = &need(context, cloud, &images, wanted).await?;
     let tree = context.tree().ok();
-    let lineage =
-        lineage::lineage(cloud, &images, image, tree.as_deref(), &context.sound().await?).await?;
+    let definitions = context.sound().await?;
+    let of_tree = lineage::Tree { root: tree.as_deref(), definitions: &definitions };
+    let lineage = lineage::lineage(cloud, &images, image, of_tree).await?;
     if context.common.json {
         let mut value = value(image);
         value["lineage"] = serde_json::to_value(&lineage).expect("lineage is plain data");

@@ -1,5 +1,5 @@
-//! The directories of runs: what a run owns and how it ended (`dir`), the index of all runs (`index`),
-//! and the factory's home, which holds both (`home`).
+//! The directories of runs: what a run owns and how it ended (`dir`), the index of all runs
+//! (`index`), and the factory's home, which holds both (`home`).
 use std::io;
 use std::path::PathBuf;
 

@@ -29,8 +29,7 @@ pub struct Record {
     pub cloud: String,
     pub started: Timestamp,
     pub seconds: f64,
-    /// `built`, `failed`, `stopped`, `visited` (a shell), `tested`, `rejected` and `untested`
-    /// (tests of an existing image).
+    /// Name of an [`Outcome`](crate::model::outcome::Outcome).
     pub outcome: String,
     pub image: Option<Image>,
     pub error: Option<String>,

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Results;
+use super::{Finding, Results};
 use crate::engine::answer::{self, BootId, NoAnswer, say, say_as_root};
 use crate::engine::machine::{self, Running};
 use crate::engine::{BuildContext, BuildError, cloud_init, console};
 use crate::guest::{Target, keys};
 use crate::log::sentences;
+use crate::model::check::{DISRUPTIVE, DisruptiveCheck};
 use crate::model::event::Verdict;
 use crate::model::placement::VolumePlan;
 use crate::plan::MachinePlan;
@@ -67,6 +68,18 @@ impl From<String> for Failed {
     }
 }
 
+/// When a check is made: the more it changes the machine, the later.
+fn turn(check: DisruptiveCheck) -> u8 {
+    match check {
+        DisruptiveCheck::Screen => 0,
+        DisruptiveCheck::Volume => 1,
+        DisruptiveCheck::RebootSoft => 2,
+        DisruptiveCheck::RebootHard => 3,
+        DisruptiveCheck::Rescue => 4,
+        DisruptiveCheck::Snapshot => 5,
+    }
+}
+
 /// Runs all enabled disruptive checks. The machine is not usable afterwards.
 pub(super) async fn all(
     site: &BuildContext<'_>,
@@ -75,31 +88,25 @@ pub(super) async fn all(
 ) -> Result<(), BuildError> {
     let mut lot = Subject { site, second };
     let mut broken = None;
-    for id in ["screen", "volume", "reboot-soft", "reboot-hard", "rescue", "snapshot"]
-        .into_iter()
-        .filter(|id| results.wants(id))
-    {
+    let mut wanted: Vec<_> = DISRUPTIVE.iter().filter(|(_, id, _)| results.wants(id)).collect();
+    wanted.sort_by_key(|(check, ..)| turn(*check));
+    for (check, id, _) in wanted {
         site.cx.cancel.check()?;
         if let Some(before) = broken {
             // After a failure the machine's state is unknown, so later checks are skipped.
-            results.add(
-                id,
-                Instant::now(),
-                Verdict::Skipped,
-                format!("not tried, because {before} failed"),
-                String::new(),
-            );
+            let reason = format!("not tried, because {before} failed");
+            results.add(id, Instant::now(), Finding::new(Verdict::Skipped, reason));
             continue;
         }
         site.cx.events.doing(format!("check {id}"));
         let begin = Instant::now();
-        let tried = match id {
-            "screen" => lot.screen().await,
-            "volume" => lot.volume(&results.smoke.second_disk()).await,
-            "reboot-soft" => lot.reboot(Reboot::Orderly).await,
-            "reboot-hard" => lot.reboot(Reboot::Hard).await,
-            "rescue" => lot.rescue().await,
-            _ => lot.snapshot(results.smoke.other.as_ref()).await,
+        let tried = match check {
+            DisruptiveCheck::Screen => lot.screen().await,
+            DisruptiveCheck::Volume => lot.volume(&results.smoke.second_disk()).await,
+            DisruptiveCheck::RebootSoft => lot.reboot(Reboot::Orderly).await,
+            DisruptiveCheck::RebootHard => lot.reboot(Reboot::Hard).await,
+            DisruptiveCheck::Rescue => lot.rescue().await,
+            DisruptiveCheck::Snapshot => lot.snapshot(results.smoke.other.as_ref()).await,
         };
         let (verdict, reason) = match tried {
             Ok(seen) => (Verdict::Passed, seen),
@@ -107,7 +114,7 @@ pub(super) async fn all(
             Err(Failed::Bad(why)) => (Verdict::Failed, why),
             Err(Failed::Stop(e)) => return Err(e),
         };
-        results.add(id, begin, verdict, reason, String::new());
+        results.add(id, begin, Finding::new(verdict, reason));
         broken = (verdict == Verdict::Failed).then_some(id);
     }
     Ok(())
@@ -303,14 +310,8 @@ impl Subject<'_> {
         let login = Arc::new(keys::generate_key(&format!("factory snapshot key {run}")));
         let host = keys::generate_key(&format!("factory snapshot host key {run}"));
         let begin = Instant::now();
-        let booted = machine::boot(
-            site,
-            other,
-            &image,
-            cloud_init::builder_user_data(login.public_key(), &host),
-            0,
-        )
-        .await?;
+        let user_data = cloud_init::builder_user_data(login.public_key(), &host);
+        let booted = machine::boot(site, other, (&image, 0), user_data).await?;
         let target = Target {
             host: booted.host.clone(),
             port: booted.port,

@@ -4,93 +4,121 @@ use std::time::{Duration, Instant};
 
 use ssh_key::PrivateKey;
 
-use super::Results;
+use super::{Candidate, Finding, Results};
 use crate::engine::answer::{self, Question, Told};
 use crate::engine::machine::{Identity, Running};
 use crate::engine::{BuildContext, BuildError};
 use crate::guest::{Exit, RemoteError, Target};
+use crate::model::check::{OUTSIDE, OutsideCheck};
 use crate::model::event::Verdict;
 
-/// The console is the only source of information about a machine that does not come up.
-pub(super) async fn has_console(
-    running: &Running,
-    results: &Results<'_>,
-) -> Result<(), BuildError> {
-    if !results.wants("console") {
-        return Ok(());
+/// The two machines of an image.
+pub(super) struct Pair<'p> {
+    /// When their boot began.
+    pub begin: Instant,
+    pub first: &'p Running,
+    pub second: &'p Running,
+    pub candidate: &'p Candidate<'p>,
+}
+
+/// What is there twice, in sentences.
+struct Duplicates {
+    begin: Instant,
+    machines: usize,
+    keys: Vec<String>,
+    ids: Vec<String>,
+}
+
+impl Pair<'_> {
+    /// Makes all enabled checks.
+    pub async fn all(&self, results: &Results<'_>) -> Result<(), BuildError> {
+        let mut duplicates = None;
+        for (check, id, _) in OUTSIDE.iter().filter(|(_, id, _)| results.wants(id)) {
+            match check {
+                OutsideCheck::Boots => {
+                    let seconds = self.begin.elapsed().as_secs_f64();
+                    let reason = format!("to cloud-init's end in {seconds:.0} s");
+                    results.add(id, self.begin, Finding::new(Verdict::Passed, reason));
+                }
+                OutsideCheck::Ssh => {
+                    let reason = format!("{} logged in with a new key", self.first.target.user);
+                    results.add(id, self.begin, Finding::new(Verdict::Passed, reason));
+                }
+                OutsideCheck::Console => has_console(self.first, id, results).await?,
+                OutsideCheck::HostKeysUnique | OutsideCheck::MachineIdUnique => {
+                    if duplicates.is_none() {
+                        duplicates = Some(self.duplicates(results.site).await?);
+                    }
+                    let found = duplicates.as_ref().expect("just made");
+                    let keys = *check == OutsideCheck::HostKeysUnique;
+                    let trouble = if keys { &found.keys } else { &found.ids };
+                    let finding = match trouble.is_empty() {
+                        true => {
+                            let reason = format!("all differ ({} machines)", found.machines);
+                            Finding::new(Verdict::Passed, reason)
+                        }
+                        false => Finding::new(Verdict::Failed, trouble.join("; ")),
+                    };
+                    results.add(id, found.begin, finding);
+                }
+                OutsideCheck::BuildKeyRefused => {
+                    if let Some(key) = &self.candidate.build_key {
+                        build_key_refused([self.first, self.second], key, id, results).await?;
+                    }
+                }
+                OutsideCheck::RootSsh => root_ssh(self.first, id, results).await?,
+            }
+        }
+        Ok(())
     }
+
+    /// Two machines of an image, and its builder, must share neither host key nor machine-id.
+    async fn duplicates(&self, site: &BuildContext<'_>) -> Result<Duplicates, BuildError> {
+        let begin = Instant::now();
+        let both = async { tokio::join!(self.first.identity(), self.second.identity()) };
+        let (a, b) = site.cx.cancel.or(both).await?;
+        let mut seen: Vec<Identity> = self.candidate.earlier.to_vec();
+        seen.extend([a?, b?]);
+        let (mut keys, mut ids) = (Vec::new(), Vec::new());
+        for (i, one) in seen.iter().enumerate() {
+            if let Err(said) = &one.machine_id {
+                ids.push(format!("{} has no valid machine-id (`{said}`)", one.machine));
+            }
+            for other in &seen[..i] {
+                let both = format!("{} and {}", other.machine, one.machine);
+                if let Some(key) = one.host_keys.iter().find(|k| other.host_keys.contains(k)) {
+                    let kind = key.split(' ').next().unwrap_or_default();
+                    keys.push(format!("{both} have the same {kind} host key"));
+                }
+                if let (Ok(id), true) = (&one.machine_id, one.machine_id == other.machine_id) {
+                    ids.push(format!("{both} have the same machine-id {id}"));
+                }
+            }
+        }
+        Ok(Duplicates { begin, machines: seen.len(), keys, ids })
+    }
+}
+
+/// The console is the only source of information about a machine that does not come up.
+async fn has_console(running: &Running, id: &str, results: &Results<'_>) -> Result<(), BuildError> {
     let begin = Instant::now();
     let text = results.site.cloud.compute().console_log(&running.machine).await?;
     let lines = text.lines().filter(|l| !l.trim().is_empty()).count();
-    let (verdict, reason) = match lines {
-        0 => (Verdict::Failed, "nothing was written to the serial console".to_owned()),
-        n => (Verdict::Passed, format!("{n} lines")),
+    let finding = match lines {
+        0 => Finding::new(Verdict::Failed, "nothing was written to the serial console".to_owned()),
+        n => Finding::new(Verdict::Passed, format!("{n} lines")),
     };
-    results.add("console", begin, verdict, reason, String::new());
-    Ok(())
-}
-
-/// Two machines of an image, and its builder, must share neither host key nor machine-id.
-pub(super) async fn identities(
-    site: &BuildContext<'_>,
-    first: &Running,
-    second: &Running,
-    earlier: &[Identity],
-    results: &Results<'_>,
-) -> Result<(), BuildError> {
-    if !results.wants("host-keys-unique") && !results.wants("machine-id-unique") {
-        return Ok(());
-    }
-    let begin = Instant::now();
-    let (a, b) =
-        site.cx.cancel.or(async { tokio::join!(first.identity(), second.identity()) }).await?;
-    let mut seen: Vec<Identity> = earlier.to_vec();
-    seen.extend([a?, b?]);
-    let mut keys_twice = Vec::new();
-    let mut ids_twice = Vec::new();
-    for (i, one) in seen.iter().enumerate() {
-        if let Err(said) = &one.machine_id {
-            ids_twice.push(format!("{} has no valid machine-id (`{said}`)", one.machine));
-        }
-        for other in &seen[..i] {
-            if let Some(key) = one.host_keys.iter().find(|k| other.host_keys.contains(k)) {
-                let kind = key.split(' ').next().unwrap_or_default();
-                keys_twice.push(format!(
-                    "{} and {} have the same {kind} host key",
-                    other.machine, one.machine
-                ));
-            }
-            if let (Ok(id), true) = (&one.machine_id, one.machine_id == other.machine_id) {
-                ids_twice.push(format!(
-                    "{} and {} have the same machine-id {id}",
-                    other.machine, one.machine
-                ));
-            }
-        }
-    }
-    let say = |id: &str, trouble: Vec<String>, well: &str| {
-        let verdict = if trouble.is_empty() { Verdict::Passed } else { Verdict::Failed };
-        let reason = if trouble.is_empty() {
-            format!("{well} ({} machines)", seen.len())
-        } else {
-            trouble.join("; ")
-        };
-        results.add(id, begin, verdict, reason, String::new());
-    };
-    say("host-keys-unique", keys_twice, "all differ");
-    say("machine-id-unique", ids_twice, "all differ");
+    results.add(id, begin, finding);
     Ok(())
 }
 
 /// The builder's key must not log in to any machine of the image.
-pub(super) async fn build_key_refused(
+async fn build_key_refused(
     machines: [&Running; 2],
     key: &Arc<PrivateKey>,
+    id: &str,
     results: &Results<'_>,
 ) -> Result<(), BuildError> {
-    if !results.wants("build-key-refused") {
-        return Ok(());
-    }
     let begin = Instant::now();
     let mut trouble = Vec::new();
     for running in machines {
@@ -116,7 +144,7 @@ pub(super) async fn build_key_refused(
         true => (Verdict::Passed, "refused by both machines".to_owned()),
         false => (Verdict::Failed, trouble.join("; ")),
     };
-    results.add("build-key-refused", begin, verdict, reason, String::new());
+    results.add(id, begin, Finding::new(verdict, reason));
     Ok(())
 }
 
@@ -125,10 +153,7 @@ const ID: Question<'static> =
 
 /// Nobody may get a root shell, even with the default user's key. cloud-init accepts that key for
 /// root only to name the right user, which is not a shell.
-pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(), BuildError> {
-    if !results.wants("root-ssh") {
-        return Ok(());
-    }
+async fn root_ssh(first: &Running, id: &str, results: &Results<'_>) -> Result<(), BuildError> {
     let begin = Instant::now();
     let target = Target { user: "root".into(), ..first.target.clone() };
     let cancel = &results.site.cx.cancel;
@@ -158,6 +183,6 @@ pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(
                 }
             },
         };
-    results.add("root-ssh", begin, verdict, reason, String::new());
+    results.add(id, begin, Finding::new(verdict, reason));
     Ok(())
 }

@@ -1,22 +1,23 @@
 //! Script checks. The factory's run in the machine; a bundle's also there, or on the factory if
 //! they request it.
+use crate::wall::WorkDir;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ssh_key::PublicKey;
 
-use super::Results;
+use super::{Finding, Results};
 use crate::engine::answer::exit_text;
 use crate::engine::heard::{LastLines, REASON, lines_to};
 use crate::engine::machine::{Running, SshFiles, plain_key};
-use crate::engine::provision::ROOM;
+use crate::engine::steps::ROOM;
 use crate::engine::{BuildContext, BuildError, checks, child};
 use crate::guest::{Command, Exit};
+use crate::model::check::SCRIPTS;
 use crate::model::event::Verdict;
 use crate::system::exec::Cmd;
 use crate::system::lines;
-use crate::wall::WorkDir;
 
 /// Maximum output of a check in reports.
 const OUTPUT_LIMIT: usize = 64 << 10;
@@ -34,161 +35,165 @@ pub(super) struct Tested<'a> {
     pub disk_bytes: u64,
 }
 
+/// Runs script checks on one machine.
+struct Runner<'a> {
+    site: &'a BuildContext<'a>,
+    tested: &'a Tested<'a>,
+    results: &'a Results<'a>,
+}
+
+/// A check's script, as it runs in the machine.
+struct Inside {
+    script: Vec<u8>,
+    sudo: bool,
+}
+
 pub(super) async fn all(
     site: &BuildContext<'_>,
     tested: &Tested<'_>,
     results: &Results<'_>,
 ) -> Result<(), BuildError> {
-    for check in checks::builtin().iter().filter(|c| results.wants(c.id)) {
-        let limit = Duration::from_secs(results.smoke.check_timeout.unwrap_or(check.limit));
-        remote(site, tested, results, check.id, check.script.into(), check.sudo, limit).await?;
+    let runner = Runner { site, tested, results };
+    let limit = |most: u64| Duration::from_secs(results.smoke.check_timeout.unwrap_or(most));
+    for check in SCRIPTS.iter().filter(|c| results.wants(c.id)) {
+        let inside = Inside { script: check.script.into(), sudo: check.sudo };
+        runner.remote(check.id, inside, limit(checks::limit(check))).await?;
     }
-    let limit = Duration::from_secs(results.smoke.check_timeout.unwrap_or(checks::LIMIT));
     for path in &results.smoke.tests {
         let file = site.plan.bundle_dir.join(path);
         let id = path.display().to_string();
         let text =
             std::fs::read(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
+        let limit = limit(checks::LIMIT);
         if String::from_utf8_lossy(&text).lines().take(10).any(|line| line.trim() == OUTSIDE) {
-            here(site, tested, results, &id, &file, limit).await?;
+            runner.here(&id, &file, limit).await?;
         } else {
-            remote(site, tested, results, &id, text, false, limit).await?;
+            runner.remote(&id, Inside { script: text, sudo: false }, limit).await?;
         }
     }
     Ok(())
 }
 
-/// Environment of a check. See [`checks`].
-fn told(
-    site: &BuildContext<'_>,
-    tested: &Tested<'_>,
-    results: &Results<'_>,
-) -> BTreeMap<String, String> {
-    let (plan, running) = (site.plan, tested.running);
-    let env = [
-        ("FACTORY_HOSTNAME", running.machine.name.clone()),
-        ("FACTORY_USER", running.target.user.clone()),
-        ("FACTORY_DISK_BYTES", tested.disk_bytes.to_string()),
-        ("FACTORY_NOW", jiff::Timestamp::now().as_second().to_string()),
-        ("FACTORY_RUN_BUILDER", plan.builder.as_ref().map(|b| b.name.clone()).unwrap_or_default()),
-        ("FACTORY_BUILDER_ID", tested.builder_id.unwrap_or_default().to_owned()),
-        ("FACTORY_BUILD_KEY", tested.build_key.map(plain_key).unwrap_or_default()),
-        ("FACTORY_TIDY", plan.tidy.join(" ")),
-        ("FACTORY_BUNDLE", plan.family.clone()),
-        ("FACTORY_IMAGE_NAME", plan.image_name.clone()),
-        ("FACTORY_DNS_NAME", results.smoke.dns_name.clone().unwrap_or_default()),
-        ("FACTORY_PACKAGE", results.smoke.package.clone()),
-    ];
-    env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
-}
-
-/// Runs a check in the machine. The last line of its standard output is the reason.
-async fn remote(
-    site: &BuildContext<'_>,
-    tested: &Tested<'_>,
-    results: &Results<'_>,
-    id: &str,
-    script: Vec<u8>,
-    sudo: bool,
-    limit: Duration,
-) -> Result<(), BuildError> {
-    site.cx.cancel.check()?;
-    let begin = Instant::now();
-    site.cx.events.doing(format!("check {id}"));
-    let last = LastLines::default();
-    let command = Command {
-        script,
-        args: Vec::new(),
-        env: told(site, tested, results),
-        sudo,
-        deadline: limit,
-    };
-    let exit = site
-        .cx
-        .cancel
-        .or(tested
-            .running
-            .remote
-            .exec(command, lines_to(site.cx.events.clone(), "check", last.clone())))
-        .await?;
-    let ended = match exit {
-        Ok(Exit::Code(code)) => Ok(code),
-        Ok(exit @ Exit::Signal(_)) => Err(exit_text(&exit)),
-        Err(e) => Err(e.to_string()),
-    };
-    judge(results, id, begin, ended, &last.all());
-    Ok(())
-}
-
-/// Runs a bundle's check on this machine, with access data for the machine under test.
-async fn here(
-    site: &BuildContext<'_>,
-    tested: &Tested<'_>,
-    results: &Results<'_>,
-    id: &str,
-    file: &Path,
-    limit: Duration,
-) -> Result<(), BuildError> {
-    site.cx.cancel.check()?;
-    let begin = Instant::now();
-    site.cx.events.doing(format!("check {id}, from here"));
-    let target = &tested.running.target;
-    let files = SshFiles::write(site, tested.running)?;
-    let config = site.scratch.join("check-ssh-config");
-    let options: Vec<String> = files
-        .options()
-        .chunks(2)
-        .filter(|o| o[0] == "-o")
-        .map(|o| o[1].replacen('=', " ", 1))
-        .collect();
-    let text = format!(
-        "Host machine\nHostName {}\nPort {}\nUser {}\n{}\n",
-        target.host,
-        target.port,
-        target.user,
-        options.join("\n")
-    );
-    std::fs::write(&config, text)
-        .map_err(|source| BuildError::Io { path: config.clone(), source })?;
-    let mut cmd = Cmd::new(file, limit).dir(&site.plan.bundle_dir).mark(&site.plan.run);
-    for (key, value) in told(site, tested, results) {
-        cmd = cmd.env(key, value);
+impl Runner<'_> {
+    /// Environment of a check. See [`checks`].
+    fn told(&self) -> BTreeMap<String, String> {
+        let Self { site, tested, results } = *self;
+        let (plan, running) = (site.plan, tested.running);
+        let env = [
+            ("FACTORY_HOSTNAME", running.machine.name.clone()),
+            ("FACTORY_USER", running.target.user.clone()),
+            ("FACTORY_DISK_BYTES", tested.disk_bytes.to_string()),
+            ("FACTORY_NOW", jiff::Timestamp::now().as_second().to_string()),
+            (
+                "FACTORY_RUN_BUILDER",
+                plan.builder.as_ref().map(|b| b.name.clone()).unwrap_or_default(),
+            ),
+            ("FACTORY_BUILDER_ID", tested.builder_id.unwrap_or_default().to_owned()),
+            ("FACTORY_BUILD_KEY", tested.build_key.map(plain_key).unwrap_or_default()),
+            ("FACTORY_TIDY", plan.tidy.join(" ")),
+            ("FACTORY_BUNDLE", plan.family.clone()),
+            ("FACTORY_IMAGE_NAME", plan.image_name.clone()),
+            ("FACTORY_DNS_NAME", results.smoke.dns_name.clone().unwrap_or_default()),
+            ("FACTORY_PACKAGE", results.smoke.package.clone()),
+        ];
+        env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
     }
-    // `ssh -F "$FACTORY_SSH_CONFIG" machine` logs in, host key pinned.
-    cmd = cmd.env("FACTORY_HOST", &target.host).env("FACTORY_PORT", target.port.to_string());
-    cmd = cmd.env("FACTORY_SSH_CONFIG", config.to_string_lossy());
-    let room = site.scratch.join(ROOM);
-    let room = WorkDir {
-        plan: site.plan,
-        dir: &room,
-        read: vec![config, files.key, files.known_hosts],
-        source: false,
-    };
-    let cmd = site.wall.around(cmd, &room, &site.cx.cancel).await?;
-    let last = LastLines::default();
-    let name = format!("{} {id}", site.plan.run);
-    let status = child::run(site.cx, &name, &cmd, |_, line| {
-        site.cx.events.output("check", line);
-        last.push(line);
-    })
-    .await;
-    let ended = match status {
-        Ok(status) => status.code().ok_or_else(|| crate::system::exec::status_text(status)),
-        Err(child::ChildError::Exec(e)) => Err(crate::engine::exec_reason(e)?),
-        Err(child::ChildError::Ledger(e)) => return Err(e.into()),
-    };
-    judge(results, id, begin, ended, &last.all());
-    Ok(())
+
+    /// Runs a check in the machine. The last line of its standard output is the reason.
+    async fn remote(
+        &self,
+        id: &str,
+        Inside { script, sudo }: Inside,
+        limit: Duration,
+    ) -> Result<(), BuildError> {
+        let Self { site, tested, .. } = *self;
+        site.cx.cancel.check()?;
+        let begin = Instant::now();
+        site.cx.events.doing(format!("check {id}"));
+        let last = LastLines::default();
+        let command = Command { script, args: Vec::new(), env: self.told(), sudo, deadline: limit };
+        let exit = site
+            .cx
+            .cancel
+            .or(tested
+                .running
+                .remote
+                .exec(command, lines_to(site.cx.events.clone(), "check", last.clone())))
+            .await?;
+        let ended = match exit {
+            Ok(Exit::Code(code)) => Ok(code),
+            Ok(exit @ Exit::Signal(_)) => Err(exit_text(&exit)),
+            Err(e) => Err(e.to_string()),
+        };
+        self.results.always(id, begin, judge(ended, &last.all()));
+        Ok(())
+    }
+
+    /// A bundle's check on this machine, behind the wall, with access data for the machine under
+    /// test.
+    async fn command_here(&self, file: &Path, limit: Duration) -> Result<Cmd, BuildError> {
+        let Self { site, tested, .. } = *self;
+        let target = &tested.running.target;
+        let files = SshFiles::write(site, tested.running)?;
+        let config = site.scratch.join("check-ssh-config");
+        let options: Vec<String> = files
+            .options()
+            .chunks(2)
+            .filter(|o| o[0] == "-o")
+            .map(|o| o[1].replacen('=', " ", 1))
+            .collect();
+        let text = format!(
+            "Host machine\nHostName {}\nPort {}\nUser {}\n{}\n",
+            target.host,
+            target.port,
+            target.user,
+            options.join("\n")
+        );
+        std::fs::write(&config, text)
+            .map_err(|source| BuildError::Io { path: config.clone(), source })?;
+        let mut cmd = Cmd::new(file, limit).dir(&site.plan.bundle_dir).mark(&site.plan.run);
+        for (key, value) in self.told() {
+            cmd = cmd.env(key, value);
+        }
+        // `ssh -F "$FACTORY_SSH_CONFIG" machine` logs in, host key pinned.
+        cmd = cmd.env("FACTORY_HOST", &target.host).env("FACTORY_PORT", target.port.to_string());
+        cmd = cmd.env("FACTORY_SSH_CONFIG", config.to_string_lossy());
+        let room = site.scratch.join(ROOM);
+        let room = WorkDir {
+            plan: site.plan,
+            dir: &room,
+            read: vec![config, files.key, files.known_hosts],
+            source: false,
+        };
+        Ok(site.wall.around(cmd, &room, &site.cx.cancel).await?)
+    }
+
+    /// Runs a bundle's check on this machine, with access data for the machine under test.
+    async fn here(&self, id: &str, file: &Path, limit: Duration) -> Result<(), BuildError> {
+        let site = self.site;
+        site.cx.cancel.check()?;
+        let begin = Instant::now();
+        site.cx.events.doing(format!("check {id}, from here"));
+        let cmd = self.command_here(file, limit).await?;
+        let last = LastLines::default();
+        let name = format!("{} {id}", site.plan.run);
+        let status = child::run(site.cx, &name, &cmd, |_, line| {
+            site.cx.events.output("check", line);
+            last.push(line);
+        })
+        .await;
+        let ended = match status {
+            Ok(status) => status.code().ok_or_else(|| crate::system::exec::status_text(status)),
+            Err(child::ChildError::Exec(e)) => Err(crate::engine::exec_reason(e)?),
+            Err(child::ChildError::Ledger(e)) => return Err(e.into()),
+        };
+        self.results.always(id, begin, judge(ended, &last.all()));
+        Ok(())
+    }
 }
 
 /// Result of a check by its exit code, or why there is none.
-fn judge(
-    results: &Results<'_>,
-    id: &str,
-    begin: Instant,
-    ended: Result<i32, String>,
-    said: &[String],
-) {
+fn judge(ended: Result<i32, String>, said: &[String]) -> Finding {
     let reason = said
         .iter()
         .rev()
@@ -204,5 +209,5 @@ fn judge(
         Err(why) => (Verdict::Failed, why),
     };
     let output = lines::end_of(&said.join("\n"), OUTPUT_LIMIT).to_owned();
-    results.always(id, begin, verdict, reason, output);
+    Finding { verdict, reason, output }
 }

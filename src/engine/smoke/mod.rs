@@ -24,16 +24,23 @@ mod guest;
 mod external;
 mod disruptive;
 
-/// Boots `image` twice and runs the checks. Returns their results if none failed. `earlier` are
-/// identities that must not recur; `build_key` must not log in.
+/// A captured image, and what is known of its builder.
+pub(super) struct Candidate<'c> {
+    pub image: &'c Image,
+    /// Identities that must not recur.
+    pub earlier: &'c [Identity],
+    /// Must not log in. `None`: no builder was logged in to.
+    pub build_key: Option<Arc<PrivateKey>>,
+}
+
+/// Boots the image twice and runs the checks. Returns their results if none failed.
 pub(super) async fn test(
     site: &BuildContext<'_>,
     smoke: &SmokePlan,
-    image: &Image,
-    earlier: &[Identity],
-    build_key: Option<Arc<PrivateKey>>,
+    candidate: &Candidate<'_>,
     up: &mut Option<SshAccess>,
 ) -> Result<Tally, BuildError> {
+    let Candidate { image, earlier, build_key } = candidate;
     let results = Results { site, smoke, all: Mutex::default() };
     results.left_out();
     let begin = Instant::now();
@@ -42,31 +49,13 @@ pub(super) async fn test(
         // A refusal by the cloud is not a fault of the image.
         Err(e) if e.is_cancelled() || matches!(e, BuildError::Cloud(_)) => return Err(e),
         Err(e) => {
-            results.always("boots", begin, Verdict::Failed, e.to_string(), String::new());
+            results.always("boots", begin, Finding::new(Verdict::Failed, e.to_string()));
             return results.verdict();
         }
     };
     *up = Some(first.opened(site)?);
-    results.add(
-        "boots",
-        begin,
-        Verdict::Passed,
-        format!("to cloud-init's end in {:.0} s", begin.elapsed().as_secs_f64()),
-        String::new(),
-    );
-    results.add(
-        "ssh",
-        begin,
-        Verdict::Passed,
-        format!("{} logged in with a new key", first.target.user),
-        String::new(),
-    );
-    external::has_console(&first, &results).await?;
-    external::identities(site, &first, &second, earlier, &results).await?;
-    if let Some(key) = &build_key {
-        external::build_key_refused([&first, &second], key, &results).await?;
-    }
-    external::root_ssh(&first, &results).await?;
+    let outside = external::Pair { begin, first: &first, second: &second, candidate };
+    outside.all(&results).await?;
     let build_key = build_key.as_ref().map(|k| k.public_key());
     let builder_id = earlier.first().and_then(|builder| builder.machine_id.as_deref().ok());
     let disk_bytes = machine::disk_gib(&smoke.first, image, smoke.grow_gib) * GIB;
@@ -82,6 +71,7 @@ pub(super) async fn test(
     });
     let (checked, tried) = tokio::join!(checks, trials);
     checked.and(tried)?;
+    results.missing();
     results.verdict()
 }
 
@@ -121,6 +111,19 @@ async fn both(
     }
 }
 
+/// What a check found.
+struct Finding {
+    verdict: Verdict,
+    reason: String,
+    output: String,
+}
+
+impl Finding {
+    fn new(verdict: Verdict, reason: String) -> Self {
+        Self { verdict, reason, output: String::new() }
+    }
+}
+
 /// Collects results and reports each immediately.
 struct Results<'a> {
     site: &'a BuildContext<'a>,
@@ -147,13 +150,14 @@ impl Results<'_> {
     }
 
     /// Adds the result of a check, if enabled.
-    fn add(&self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
+    fn add(&self, id: &str, begin: Instant, finding: Finding) {
         if self.wants(id) {
-            self.always(id, begin, verdict, reason, output);
+            self.always(id, begin, finding);
         }
     }
 
-    fn always(&self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
+    fn always(&self, id: &str, begin: Instant, finding: Finding) {
+        let Finding { verdict, reason, output } = finding;
         let reason = lines::cut(&reason, REASON);
         self.put(Check {
             id: id.into(),
@@ -162,6 +166,18 @@ impl Results<'_> {
             reason,
             output,
         });
+    }
+
+    /// A check that was planned and that nobody carried out has not passed.
+    fn missing(&self) {
+        let own = self.smoke.tests.iter().map(|path| path.display().to_string());
+        for id in self.smoke.checks.iter().cloned().chain(own) {
+            let there = |all: &Vec<Check>| all.iter().any(|check| check.id == id);
+            if !there(&self.all.lock().expect("plain pushes do not panic")) {
+                let finding = Finding::new(Verdict::Failed, "not carried out".into());
+                self.always(&id, Instant::now(), finding);
+            }
+        }
     }
 
     fn put(&self, check: Check) {
@@ -187,7 +203,7 @@ async fn boot(
 ) -> Result<Running, BuildError> {
     let login = Arc::new(keys::generate_key(&format!("factory smoke key {}", site.plan.run)));
     let user_data = cloud_init::smoke_user_data(login.public_key());
-    let machine = machine::boot(site, wanted, image, user_data, smoke.grow_gib).await?;
+    let machine = machine::boot(site, wanted, (image, smoke.grow_gib), user_data).await?;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     let host_keys = host_keys(site, &machine, deadline).await?;
     let target = Target {

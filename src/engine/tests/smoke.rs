@@ -143,3 +143,16 @@ async fn what_both_machines_do_is_told() {
     let both = |what: &&&String| what.contains("smoke-a") && what.contains("smoke-b");
     assert!(doing.iter().any(|what| both(&what)), "{doing:?}");
 }
+
+/// A check that somebody listed, and for which no runner was written, does not pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_nobody_carries_out_fails() {
+    let world = World::new();
+    let before = world.cloud.snapshot();
+    let mut plan = world.plan();
+    plan.smoke.as_mut().unwrap().checks.push("forgotten".into());
+    assert!(matches!(world.build_plan(plan).await.result, Err(BuildError::Smoke { .. })));
+    let failed = world.checks(Verdict::Failed);
+    assert_eq!(failed, [("forgotten".to_owned(), "not carried out".to_owned())]);
+    assert_eq!(before, world.cloud.snapshot());
+}

@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: auth-log
+# what: no error in what was logged about logins
+# default: all
+# as: root
+# order: 140
+#
 # No error in what was logged about logins since boot. What clients do that go away in the middle is no fault of the machine: whoever
 # waits for its SSH does just that.
 looked=

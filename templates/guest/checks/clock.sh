@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: clock
+# what: the clock is right
+# default: all
+# as: user
+# order: 100
+#
 # The clock is right: within two minutes of the factory's, which includes the time this check took to start.
 now=$(date +%s)
 date -u

@@ -1,4 +1,11 @@
 #!/bin/sh
+# check: cloud-init-package
+# what: cloud-init installs a package
+# default: os
+# as: root
+# order: 170
+# slow
+#
 # cloud-init installs a package. Its module is run here by itself: in user data a mirror that is away would take the whole first boot
 # with it, and nothing else could be tested.
 if ! command -v cloud-init >/dev/null; then

@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: cloud-init
+# what: cloud-init has ended without errors
+# default: all
+# as: user
+# order: 10
+#
 # cloud-init has ended and found nothing wrong.
 # Its own files are read first: they cost nothing, while every call of its command line is seconds of Python.
 if [ ! -d /run/cloud-init ] && ! command -v cloud-init >/dev/null; then

@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: disk-size
+# what: the root file system has grown to the size of the disk
+# default: all
+# as: root
+# order: 130
+#
 # The root file system has grown to the size of the machine's disk.
 # Three sizes have to meet: the disk is what was asked for, the partition goes to its end, the file system fills that.
 # shellcheck disable=SC2046

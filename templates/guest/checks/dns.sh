@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: dns
+# what: names resolve
+# default: all
+# as: user
+# order: 120
+#
 # Names resolve.
 # Unless one is given, the name is that of the host where the machine gets its packages: the one name it surely needs.
 if [ -z "$FACTORY_DNS_NAME" ]; then

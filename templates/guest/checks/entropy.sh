@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: entropy
+# what: random numbers come at once
+# default: all
+# as: user
+# order: 110
+#
 # Random numbers come at once. Since Linux 5.6 the kernel waits once after boot for its generator to be seeded; on a machine without
 # a source of its own (virtio-rng, RDRAND) keys and TLS hang until then.
 # `read` takes one byte at a time, and this file gives nothing after the first.

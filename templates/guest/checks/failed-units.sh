@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: failed-units
+# what: the system is up and no unit has failed
+# default: all
+# as: root
+# order: 40
+#
 # The system has come up, and no unit has failed.
 if ! command -v systemctl >/dev/null; then
     echo "no systemd here"

@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: hostname
+# what: the machine has the name the cloud gave it
+# default: all
+# as: user
+# order: 70
+#
 # The machine has taken the name that the cloud gave it. A domain that a cloud adds is no matter.
 name=$(uname -n)
 wanted=${FACTORY_HOSTNAME%%.*}

@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: leftovers
+# what: nothing of the builder is left in the image
+# default: all
+# as: root
+# order: 150
+#
 # Nothing of the builder is left in the image. Looks, and changes nothing.
 #
 # FACTORY_BUILD_KEY    the build key, as it stands in authorized_keys or its base64 alone

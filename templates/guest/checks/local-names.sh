@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: local-names
+# what: the machine's own name and localhost resolve
+# default: all
+# as: user
+# order: 80
+#
 # The machine's own name and localhost resolve, and quickly: sudo and many daemons ask for them and stall otherwise.
 name=$(uname -n)
 for wanted in localhost "$name"; do

@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: machine-id
+# what: the machine has an ID of its own
+# default: all
+# as: user
+# order: 90
+#
 # The machine has an ID of its own, and will have the same one after the next boot.
 if ! read -r id </etc/machine-id; then
     echo "/etc/machine-id is empty or missing"

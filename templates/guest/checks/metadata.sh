@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: metadata
+# what: config drive or metadata service is reached
+# default: all
+# as: root
+# order: 30
+#
 # The machine is told who it is: by its config drive, by the metadata service, or by both.
 found=''
 drive=$(blkid -t LABEL=config-2 -o device 2>/dev/null | head -n 1)

@@ -1,4 +1,11 @@
 #!/bin/sh
+# check: package-update
+# what: the package manager reads its sources
+# default: os
+# as: root
+# order: 160
+# slow
+#
 # The package manager reads its sources: they are reached, and signed by whom they should be.
 if command -v apt-get >/dev/null; then
     # The timers of the first boot may be at it.

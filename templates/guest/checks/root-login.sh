@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: root-login
+# what: root cannot log in by password
+# default: all
+# as: root
+# order: 60
+#
 # Nobody can log in as root by a password: root has none, and sshd would not take it over the network.
 while IFS=: read -r user hash _; do
     [ "$user" = root ] && break

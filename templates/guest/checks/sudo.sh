@@ -1,4 +1,10 @@
 #!/bin/sh
+# check: sudo
+# what: the default user has sudo without a password
+# default: all
+# as: user
+# order: 50
+#
 # The default user becomes root without a password, and sudo finds the machine's own name.
 if ! said=$(sudo -k -n id -u 2>&1); then
     printf '%s\n' "$said"

@@ -230,15 +230,13 @@ async fn a_prune_takes_ours_alone() {
     let server = glance(all()).await;
     let (cloud, cx) = openstack(&server);
     let prune = async |policy| {
-        crate::lifecycle::prune::prune(
-            &cloud,
-            &cx,
-            &[("web".to_owned(), policy)],
-            &BTreeMap::new(),
-            false,
-        )
-        .await
-        .unwrap()
+        let (families, building) = ([("web".to_owned(), policy)], BTreeMap::new());
+        let request = crate::lifecycle::prune::Request {
+            families: &families,
+            building: &building,
+            dry_run: false,
+        };
+        crate::lifecycle::prune::prune(&cloud, &cx, request).await.unwrap()
     };
     let done = prune(Policy { keep: 2, at_once: true }).await;
     assert_eq!(done.len(), 2, "{done:?}");

@@ -150,7 +150,8 @@ impl World {
         };
         let watch = watch::Session::default();
         let builder = Running { machine, target, remote, watch };
-        let done = run(&site, &builder, 0, &plan.steps[0]).await;
+        let attempt = Attempt { site: &site, builder: &builder, index: 0, step: &plan.steps[0] };
+        let done = attempt.run().await;
         (done, self.heard.0.lock().unwrap().clone())
     }
 }

@@ -1,15 +1,14 @@
 //! A step `ansible`: the real `ansible-playbook`, over the system's `ssh`, behind the wall.
-use crate::model::step::StepKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::factory_env;
+use super::{Attempt, factory_env};
 use crate::engine::ansible;
 use crate::engine::heard::{LastLines, REASON};
-use crate::engine::machine::{Running, SshFiles};
+use crate::engine::machine::SshFiles;
 use crate::engine::{BuildContext, BuildError, child, exec_reason, inventory, required};
-use crate::plan::StepPlan;
+use crate::model::step::StepKind;
 use crate::system::exec::{self, Cmd};
 use crate::system::lines;
 use crate::wall::WorkDir;
@@ -26,10 +25,7 @@ const NO_OTHER_USER: &str = "behind the wall a task on the factory cannot become
 
 /// A playbook, played on the builder.
 pub(super) struct Play<'p> {
-    pub site: &'p BuildContext<'p>,
-    pub builder: &'p Running,
-    pub index: usize,
-    pub step: &'p StepPlan,
+    pub attempt: &'p Attempt<'p>,
     pub playbook: &'p Path,
     pub extra_vars: &'p serde_json::Map<String, serde_json::Value>,
     pub tags: &'p [String],
@@ -42,14 +38,10 @@ struct Given {
 }
 
 impl Play<'_> {
-    fn failed(&self, reason: String) -> BuildError {
-        BuildError::Step { index: self.index, name: self.step.name.clone(), reason }
-    }
-
     pub async fn run(&self) -> Result<(), BuildError> {
-        let Self { site, index, step, .. } = *self;
-        let failed = |reason: String| self.failed(reason);
-        let inventory = inventory::write(site, self.builder).await?.map_err(failed)?;
+        let Attempt { site, builder, index, step } = *self.attempt;
+        let failed = |reason: String| self.attempt.failed(reason);
+        let inventory = inventory::write(site, builder).await?.map_err(failed)?;
         let installed =
             required::install(site, index, step, self.playbook).await?.map_err(failed)?;
         let cmd = self.command(&Given { inventory, installed }).await?;
@@ -93,9 +85,9 @@ impl Play<'_> {
 
     /// As strict as our own sessions: pinned host key, one key, nobody's config.
     async fn command(&self, given: &Given) -> Result<Cmd, BuildError> {
-        let Self { site, extra_vars, tags, .. } = *self;
+        let Self { attempt: Attempt { site, builder, .. }, extra_vars, tags, .. } = *self;
         let Given { inventory, installed } = given;
-        let files = SshFiles::write(site, self.builder)?;
+        let files = SshFiles::write(site, builder)?;
         let room = site.scratch.join(ROOM);
         let options = ssh_options(&files, &room);
         let pins = self.write("pins.json", pins(&options).to_string())?;
@@ -125,7 +117,7 @@ impl Play<'_> {
 
     /// `ansible-playbook` without arguments.
     fn environment(&self, installed: &required::Installed) -> Cmd {
-        let Self { site, step, .. } = *self;
+        let Attempt { site, step, .. } = *self.attempt;
         let mut cmd = Cmd::new("ansible-playbook", Duration::from_secs(step.timeout))
             .dir(&site.plan.bundle_dir)
             .env("ANSIBLE_PIPELINING", "True")
@@ -147,7 +139,7 @@ impl Play<'_> {
     }
 
     fn write(&self, name: &str, text: String) -> Result<PathBuf, BuildError> {
-        let path = self.site.scratch.join(name);
+        let path = self.attempt.site.scratch.join(name);
         std::fs::write(&path, text)
             .map_err(|source| BuildError::Io { path: path.clone(), source })
             .map(|()| path)

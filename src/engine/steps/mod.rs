@@ -1,0 +1,198 @@
+//! The steps of a bundle on the builder, one after the other, each with a deadline and under watch.
+//! Each kind is a file: `ansible`, `shell`, `script`, `upload`, `reboot`.
+use std::time::{Duration, Instant};
+
+use super::machine::{self, Running};
+use super::{BuildContext, BuildError, answer, watch};
+use crate::guest::RemoteError;
+use crate::model::event::{Event, seconds};
+use crate::model::step::StepKind;
+use crate::plan::StepPlan;
+
+mod ansible;
+mod reboot;
+mod script;
+mod shell;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+pub(super) use ansible::ROOM;
+use ansible::{Play, stop_ssh_master};
+
+pub(super) async fn run(site: &BuildContext<'_>, builder: &mut Running) -> Result<(), BuildError> {
+    let done = all(site, builder).await;
+    stop_ssh_master(site).await;
+    done
+}
+
+async fn all(site: &BuildContext<'_>, builder: &mut Running) -> Result<(), BuildError> {
+    let all = &site.plan.steps;
+    for (index, step) in all.iter().enumerate() {
+        site.cx.cancel.check()?;
+        let begin = Instant::now();
+        site.cx.events.emit(Event::StepStarted { index, of: all.len(), name: step.name.clone() });
+        let result = with_retries(site, builder, index, step).await;
+        let seconds = seconds(begin.elapsed());
+        site.cx.events.emit(match &result {
+            Ok(()) => Event::StepDone { index, seconds },
+            Err(e) => Event::StepFailed { index, seconds, error: e.to_string() },
+        });
+        result?;
+    }
+    Ok(())
+}
+
+async fn with_retries(
+    site: &BuildContext<'_>,
+    builder: &mut Running,
+    index: usize,
+    step: &StepPlan,
+) -> Result<(), BuildError> {
+    let mut left = step.retries;
+    loop {
+        let error = match watched(site, builder, index, step).await {
+            Ok(()) => return Ok(()),
+            Err(e) => e,
+        };
+        let may_pass = matches!(error, BuildError::Step { .. } | BuildError::StepRemote { .. });
+        if left == 0 || !may_pass {
+            return Err(error);
+        }
+        left -= 1;
+        site.cx.events.warn(format!("{error}; trying again ({left} more after this)"));
+        settle(site, builder).await?;
+    }
+}
+
+/// One run of a step, which ends too when the builder is lost or the run is stopped.
+async fn watched(
+    site: &BuildContext<'_>,
+    builder: &mut Running,
+    index: usize,
+    step: &StepPlan,
+) -> Result<(), BuildError> {
+    if matches!(step.action, StepKind::Reboot) {
+        return reboot::run(site, builder, index, step).await;
+    }
+    let begin = Instant::now();
+    let patience = watch::patience(&step.action, Duration::from_secs(step.timeout));
+    let attempt = Attempt { site, builder, index, step };
+    let lost = tokio::select! {
+        // A step that ended and a machine that was lost at the same instant: the step's own word
+        // counts.
+        biased;
+        done = site.cx.cancel.or(attempt.run()) => match done? {
+            Ok(()) => return settle(site, builder).await,
+            // Whether the machine is lost is a better answer than "connection reset" or
+            // "unreachable".
+            Err(e @ (BuildError::Step { .. } | BuildError::StepRemote { .. })) => {
+                match site.cx.cancel.or(watch::verdict(site, builder, watch::PACE)).await? {
+                    Some(reason) => format!("{reason} ({e})"),
+                    None => return Err(restarted(site, builder, begin, e).await),
+                }
+            }
+            done => return done,
+        },
+        reason = watch::lost(site, builder, patience, watch::PACE) => reason,
+    };
+    let console = machine::console_tail(site, &builder.machine).await;
+    for line in &console {
+        site.cx.events.output("console", line);
+    }
+    Err(BuildError::BuilderLost { reason: lost, console })
+}
+
+/// After a step that went well: our own session may have gone with a network or a machine that was
+/// restarted on purpose.
+async fn settle(site: &BuildContext<'_>, builder: &mut Running) -> Result<(), BuildError> {
+    if site.cx.cancel.or(builder.remote.ping(watch::PACE.answer)).await?.is_ok() {
+        return Ok(());
+    }
+    site.cx.events.note(format!(
+        "the step took {} or its network away for a while: logging in again",
+        builder.machine.name
+    ));
+    stop_ssh_master(site).await;
+    let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
+    builder.remote = machine::reach(site, &builder.machine, &builder.target, deadline).await?;
+    machine::cloud_init_done(site, builder, deadline).await
+}
+
+/// What is said of a step whose session broke, where the machine answers: it may have restarted
+/// itself.
+async fn restarted(
+    site: &BuildContext<'_>,
+    builder: &Running,
+    begin: Instant,
+    error: BuildError,
+) -> BuildError {
+    let BuildError::StepRemote { index, name, source: RemoteError::Lost(_) } = &error else {
+        return error;
+    };
+    let session = builder.watch.lock().await.clone();
+    let Some(session) = session else { return error };
+    let asked = site
+        .cx
+        .cancel
+        .or(answer::say(&*session, "cut -d. -f1 /proc/uptime", watch::PACE.answer))
+        .await;
+    match asked.ok().and_then(Result::ok).and_then(|up| up.trim().parse::<u64>().ok()) {
+        Some(up) if up < begin.elapsed().as_secs() => {
+            let reason = format!(
+                "the machine was restarted {up} s ago, and the step with it: a step `reboot: true` \
+                    waits for that"
+            );
+            BuildError::Step { index: *index, name: name.clone(), reason }
+        }
+        _ => error,
+    }
+}
+
+/// One attempt of a step.
+struct Attempt<'s> {
+    site: &'s BuildContext<'s>,
+    builder: &'s Running,
+    index: usize,
+    step: &'s StepPlan,
+}
+
+impl Attempt<'_> {
+    /// Each kind of step is a file of its own.
+    async fn run(&self) -> Result<(), BuildError> {
+        match &self.step.action {
+            StepKind::Ansible { playbook, extra_vars, tags, .. } => {
+                Play { attempt: self, playbook, extra_vars, tags }.run().await
+            }
+            StepKind::Shell { text } => shell::run(self, "shell", text.clone().into()).await,
+            StepKind::Script { path } => script::run(self, path).await,
+            StepKind::Upload { src, dest } => upload::run(self, src, dest).await,
+            StepKind::Reboot => unreachable!("it replaces the session, and is no attempt"),
+        }
+    }
+
+    fn failed(&self, reason: String) -> BuildError {
+        BuildError::Step { index: self.index, name: self.step.name.clone(), reason }
+    }
+
+    /// The connection broke.
+    fn lost(&self, source: RemoteError) -> BuildError {
+        BuildError::StepRemote { index: self.index, name: self.step.name.clone(), source }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.step.timeout)
+    }
+}
+
+/// What scripts and playbooks may know of the run.
+fn factory_env(site: &BuildContext<'_>) -> std::collections::BTreeMap<String, String> {
+    let plan = site.plan;
+    [
+        ("FACTORY_RUN", plan.run.clone()),
+        ("FACTORY_BUNDLE", plan.family.clone()),
+        ("FACTORY_IMAGE_NAME", plan.image_name.clone()),
+    ]
+    .map(|(k, v)| (k.to_owned(), v))
+    .into()
+}

@@ -1,0 +1,26 @@
+//! A step `shell`: its text runs in the machine.
+use super::{Attempt, factory_env};
+use crate::engine::BuildError;
+use crate::engine::answer::exit_text;
+use crate::engine::heard::{LastLines, lines_to};
+use crate::guest::{Command, Exit};
+
+/// Runs a text in the machine; its output is that of `source`.
+pub(super) async fn run(
+    attempt: &Attempt<'_>,
+    source: &'static str,
+    script: Vec<u8>,
+) -> Result<(), BuildError> {
+    let (site, step) = (attempt.site, attempt.step);
+    let mut env = factory_env(site);
+    env.extend(step.env.clone());
+    let command =
+        Command { script, args: Vec::new(), env, sudo: step.sudo, deadline: attempt.limit() };
+    let last = LastLines::default();
+    let output = lines_to(site.cx.events.clone(), source, last.clone());
+    match attempt.builder.remote.exec(command, output).await {
+        Ok(Exit::Code(0)) => Ok(()),
+        Ok(exit) => Err(attempt.failed(last.reason(exit_text(&exit)))),
+        Err(e) => Err(attempt.lost(e)),
+    }
+}

@@ -1,0 +1,34 @@
+//! How a run ended.
+
+/// The outcome of a run, as `result.json` and the event `finished` have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// An image was published.
+    Built,
+    Failed,
+    /// Ended in order by a signal.
+    Stopped,
+    /// The builder was opened to a user; no image was made.
+    Visited,
+    /// A test that the image passed.
+    Tested,
+    /// A test that the image did not pass.
+    Rejected,
+    /// A test that could not be made.
+    Untested,
+}
+
+impl Outcome {
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Built => "built",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Visited => "visited",
+            Self::Tested => "tested",
+            Self::Rejected => "rejected",
+            Self::Untested => "untested",
+        }
+    }
+}
