@@ -25,7 +25,7 @@ const RULES: [Rule; 7] = [
     Rule { name: "files of code over 500 lines",    limit: 0, find: long_files },
     Rule { name: "files of tests over 500 lines",   limit: 0, find: long_test_files },
     Rule { name: "functions over 60 lines",         limit: 24, find: long_functions },
-    Rule { name: "functions of over 4 parameters",  limit: 85, find: wide_functions },
+    Rule { name: "functions of over 4 parameters",  limit: 84, find: wide_functions },
     Rule { name: "files without //!",               limit: 0, find: silent_files },
     Rule { name: "files named utils or the like",   limit: 0, find: nameless_files },
     Rule { name: "lines over 100 columns",          limit: 0, find: wide_lines },
