@@ -260,6 +260,7 @@ fn what_compiles_says_so() {
         ran({
             let mut command = Command::new(compile);
             command.env("PATH", path).env("FACTORY_COMPILE_LINE", "3");
+            command.env("CARGO_TARGET_DIR", dir.path());
             command
         })
     };
@@ -289,12 +290,13 @@ fn cargo_shows_its_progress_on_a_terminal() {
         .stdin(std::process::Stdio::null());
     let shown = ran({
         on_terminal.env("PATH", &path).env("TERM", "dumb").env("SHELL", "/bin/sh");
+        on_terminal.env("CARGO_TARGET_DIR", dir.path());
         on_terminal
     });
     let shown = shown.exits(0);
     assert_eq!(shown.out.trim(), "cargo build --release --locked");
     let mut elsewhere = Command::new(compile);
-    elsewhere.env("PATH", &path);
+    elsewhere.env("PATH", &path).env("CARGO_TARGET_DIR", dir.path());
     assert_eq!(ran(elsewhere).exits(0).err.trim(), "cargo build --release --locked --quiet");
 }
 
@@ -326,6 +328,7 @@ fn cargo_is_found_where_rustup_puts_it() {
     command
         .env("PATH", only(&dir.path().join("bin"), &["sleep"], &[]))
         .env("HOME", dir.path())
+        .env("CARGO_TARGET_DIR", dir.path())
         .env_remove("CARGO_HOME");
     ran(command).exits(0).says("cargo build --release --locked");
 }

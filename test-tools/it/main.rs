@@ -5,6 +5,7 @@
 mod architecture;
 mod checksums;
 mod cli;
+mod compile;
 mod definition;
 mod family;
 mod everything;
