@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! images/X/build-vars.yml ─ frontend ─▶ Definition ─┐
-//!                                               ├─ plan ─▶ Plan ─ engine ▶ Image ─ report ▶ reports
-//! provider (reads only) ────── facts ─▶ Facts ──┘            │    └▶ Event ─▶ cli::show, log
-//!                                                            ▼
-//!                                                   provider::ledger ◀─▶ sweep
+//!                                                   ├─ plan ─▶ Plan ─ engine ─▶ Image ─ report
+//! provider (reads only) ────── facts ─▶ Facts ──────┘            │    └▶ Event ─▶ cli::show, log
+//!                                                                ▼
+//!                                                       provider::ledger ◀─▶ sweep
 //! ```
 //!
 //! A run is these steps for one definition, and `jobs` takes them: facts and plan, the run's
 //! directories (`engine::run_dir`), the build (`engine`), the outputs (`report`), retention
-//! (`lifecycle`). `jobs::Factory` holds what all runs share and starts each as a task; its scheduler
-//! orders runs by their bases.
+//! (`lifecycle`). `jobs::Factory` holds what all runs share and starts each as a task; its
+//! scheduler orders runs by their bases.
 //!
 //! Modules are listed in the order of the data flow. Each imports only from those above it; a test
 //! enforces this.

@@ -232,8 +232,7 @@ mod tests {
             user_data: String::new(),
             place: None,
         };
-        let machine =
-            cloud.compute().boot(&cx.within(std::time::Duration::ZERO), &spec).await.unwrap();
+        let machine = cloud.compute().boot(&cx.for_run("r9"), &spec).await.unwrap();
         for _ in 0..3 {
             keep(&cloud, &cx, 1, true, false).await;
             assert_eq!(state(&cloud).await, "1h 3");

@@ -189,8 +189,8 @@ impl Sizing<'_> {
                 .hint(format!("`{}: {need}` or more", bundle.locations.key(Field::Disk))),
             );
         }
-        // Overlay, captured image and two smoke overlays hold at most the used part several times; a
-        // fifth of it all is a fair floor.
+        // Overlay, captured image and two smoke overlays hold at most the used part several times;
+        // a fifth of it all is a fair floor.
         let floor = 2 * GIB;
         if let Some(free) = facts.free_bytes.filter(|free| *free < floor) {
             wrong.push(

@@ -58,7 +58,11 @@ async fn run(remote: &dyn Remote, command: Command) -> (Result<Exit, RemoteError
 }
 
 async fn put(remote: &dyn Remote, src: &Path, dest: &str) -> Result<(), RemoteError> {
-    remote.put(&Transfer { src, dest, sudo: false, deadline: SOON }, Box::new(|_, _| {})).await
+    remote.put(&soon(src, dest, false), Box::new(|_, _| {})).await
+}
+
+fn soon<'t>(src: &'t Path, dest: &'t str, sudo: bool) -> Transfer<'t> {
+    Transfer { src, dest, sudo, deadline: SOON }
 }
 
 /// Waits until none of the processes named in `pids` lives. (One that nobody reaps is dead enough.)
@@ -308,18 +312,7 @@ async fn a_file_arrives_whole_or_not_at_all() {
     let seen = Arc::new(Mutex::new(vec![]));
     let ear = seen.clone();
     let progress = Box::new(move |sent, total| ear.lock().unwrap().push((sent, total)));
-    remote
-        .put(
-            &Transfer {
-                src: &here,
-                dest: &dest("deep/er/it's \"a\" file"),
-                sudo: false,
-                deadline: SOON,
-            },
-            progress,
-        )
-        .await
-        .unwrap();
+    remote.put(&soon(&here, &dest("deep/er/it's \"a\" file"), false), progress).await.unwrap();
     let arrived = there.join("deep/er/it's \"a\" file");
     assert!(std::fs::read(&arrived).unwrap() == content);
     assert_eq!(arrived.metadata().unwrap().permissions().mode() & 0o7777, 0o4751);
@@ -331,13 +324,7 @@ async fn a_file_arrives_whole_or_not_at_all() {
     std::fs::write(&here, "new").unwrap();
     put(&*remote, &here, arrived.to_str().unwrap()).await.unwrap();
     assert_eq!(std::fs::read(&arrived).unwrap(), b"new");
-    remote
-        .put(
-            &Transfer { src: &here, dest: &dest("into/"), sudo: true, deadline: SOON },
-            Box::new(|_, _| {}),
-        )
-        .await
-        .unwrap();
+    remote.put(&soon(&here, &dest("into/"), true), Box::new(|_, _| {})).await.unwrap();
     assert_eq!(std::fs::read(there.join("into/here")).unwrap(), b"new");
     std::fs::write(&here, "").unwrap();
     put(&*remote, &here, &dest("empty")).await.unwrap();
@@ -405,15 +392,7 @@ async fn a_tree_arrives_as_it_was() {
     // The sudo of the tests gives no rights, and who is not root may not write where `sub` says so.
     std::fs::set_permissions(there.join("sub"), PermissionsExt::from_mode(0o755)).unwrap();
     remote
-        .put(
-            &Transfer {
-                src: &src,
-                dest: &format!("{}/", there.display()),
-                sudo: true,
-                deadline: SOON,
-            },
-            Box::new(|_, _| {}),
-        )
+        .put(&soon(&src, &format!("{}/", there.display()), true), Box::new(|_, _| {}))
         .await
         .unwrap();
     std::fs::remove_file(there.join("mine")).unwrap();
@@ -456,10 +435,7 @@ async fn a_broken_upload_leaves_nothing_behind() {
             unsafe { libc::kill(pid.trim().parse().unwrap(), libc::SIGKILL) };
         });
         let error = remote
-            .put(
-                &Transfer { src, dest: dest.to_str().unwrap(), sudo, deadline: SOON },
-                Box::new(|_, _| {}),
-            )
+            .put(&soon(src, dest.to_str().unwrap(), sudo), Box::new(|_, _| {}))
             .await
             .unwrap_err();
         assert!(matches!(error, RemoteError::Lost(_)), "{error:?}");

@@ -50,7 +50,12 @@ impl Walk {
             name: sig.ident.to_string(),
             line: at.line,
             lines: end.line - at.line + 1,
-            parameters: sig.inputs.iter().filter(is_self).count(),
+            // A callback of C has the parameters that its caller gives it.
+            parameters: if sig.abi.is_some() {
+                0
+            } else {
+                sig.inputs.iter().filter(is_self).count()
+            },
         };
         self.functions.push((at, function));
     }
