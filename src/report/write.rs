@@ -1,4 +1,5 @@
-//! Writes the outputs of a build. Every file appears completely or not at all.
+//! Writes the outputs of a build: into the directory of its run, and from there to the bundle's
+//! latest. Every file appears completely or not at all.
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
@@ -49,14 +50,14 @@ fn count(n: usize) -> String {
 /// Names of the last log's copies in the tree's root; existing jobs archive the second.
 pub const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
 
-/// Writes all outputs into `dir` (`images/target/<bundle>`), and copies of the log into `root` (the
-/// tree).
+/// Writes all outputs into the run's directory, `runs/<run>` in `dir` (`images/target/<bundle>`);
+/// then makes them the latest of `dir`, and the log that of `root` (the tree).
 ///
-/// Writes as much as possible, and returns all errors together. Ok: the files written. Can be
+/// Writes as much as possible, and returns all errors together. Ok: the latest files. Can be
 /// repeated with more events; files are then replaced.
 pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec<OutputError>> {
     let record = Record::new(built.plan, built.events, built.image);
-    let mut put = Put::default();
+    let mut put = Put::new(dir, &record.run);
     let rendered: &[Rendered] = match built.templates {
         Ok(done) => done,
         Err(found) => {
@@ -64,15 +65,24 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
             &[]
         }
     };
-    if let Err(error) =
-        own_directories(&dir.join("output"), rendered.iter().filter_map(|r| r.path.parent()))
-    {
-        put.errors.push(error);
-        return Err(put.errors);
+    for dir in [Some(dir), put.own.as_deref()].into_iter().flatten() {
+        let below = rendered.iter().filter_map(|r| r.path.parent());
+        if let Err(error) = own_directories(&dir.join("output"), below) {
+            put.errors.push(error);
+            return Err(put.errors);
+        }
     }
     for r in rendered {
-        put.text(dir.join("output").join(&r.path), r.text.as_bytes());
+        put.text(Path::new("output").join(&r.path), &r.text);
     }
+    let inputs = frontend::inputs(built.bundle).unwrap_or_else(|(path, source)| {
+        put.errors.push(OutputError::Io { doing: "cannot read", path, source });
+        Inputs::default()
+    });
+    put.text("manifest.json", &Manifest::new(&record, &inputs, rendered).json());
+    put.text("report.html", &page::html(&record));
+    put.results(&record);
+    put.latest();
     if !rendered.is_empty() {
         clear_stale(
             &dir.join("output"),
@@ -80,16 +90,6 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
             &mut put.errors,
         );
     }
-    put.results(dir, &record);
-    let inputs = frontend::inputs(built.bundle).unwrap_or_else(|(path, source)| {
-        put.errors.push(OutputError::Io { doing: "cannot read", path, source });
-        Inputs::default()
-    });
-    put.text(
-        dir.join("manifest.json"),
-        Manifest::new(&record, &inputs, rendered).json().as_bytes(),
-    );
-    put.text(dir.join("report.html"), page::html(&record).as_bytes());
     put.log(root, built.log);
     put.done()
 }
@@ -140,41 +140,68 @@ pub struct Failed<'a> {
 /// files written.
 pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, Vec<OutputError>> {
     let record = Record::unplanned(failed);
-    let mut put = Put::default();
-    put.results(dir, &record);
-    put.text(dir.join("report.html"), page::html(&record).as_bytes());
+    let mut put = Put::new(dir, failed.run);
+    put.text("report.html", &page::html(&record));
     if let Some(bundle) = failed.definition {
         // What cannot be read of it may be why there was no plan.
         let inputs = frontend::inputs(bundle).unwrap_or_default();
-        put.text(dir.join("manifest.json"), Manifest::new(&record, &inputs, &[]).json().as_bytes());
+        put.text("manifest.json", &Manifest::new(&record, &inputs, &[]).json());
     }
+    put.results(&record);
+    put.latest();
     put.log(root, failed.log);
     put.done()
 }
 
 /// Writes files, continuing after errors.
-#[derive(Default)]
-struct Put {
+struct Put<'a> {
+    /// Of the latest build.
+    dir: &'a Path,
+    /// Of this run; `None`: no run was begun.
+    own: Option<PathBuf>,
+    /// Files by their paths below both directories.
+    texts: Vec<(PathBuf, String)>,
     files: Vec<PathBuf>,
     errors: Vec<OutputError>,
 }
 
-impl Put {
-    fn text(&mut self, path: PathBuf, text: &[u8]) {
-        match place(&path, text) {
-            Ok(()) => self.files.push(path),
-            Err(error) => self.errors.push(error),
-        }
+impl<'a> Put<'a> {
+    /// `run` is empty if no run was begun.
+    fn new(dir: &'a Path, run: &str) -> Self {
+        let own = (!run.is_empty()).then(|| dir.join("runs").join(run));
+        Self { dir, own, texts: Vec::new(), files: Vec::new(), errors: Vec::new() }
+    }
+
+    fn text(&mut self, path: impl Into<PathBuf>, text: &str) {
+        self.texts.push((path.into(), text.to_owned()));
     }
 
     /// Files that Jenkins reads.
-    fn results(&mut self, dir: &Path, record: &Record) {
-        self.text(dir.join("image.properties"), properties::text(record).as_bytes());
+    fn results(&mut self, record: &Record) {
         match junit::xml(record) {
-            Ok(xml) => self.text(dir.join("junit.xml"), xml.as_bytes()),
-            Err(e) => self
-                .errors
-                .push(OutputError::Junit { path: dir.join("junit.xml"), reason: e.to_string() }),
+            Ok(xml) => self.text("junit.xml", &xml),
+            Err(e) => self.errors.push(OutputError::Junit {
+                path: self.dir.join("junit.xml"),
+                reason: e.to_string(),
+            }),
+        }
+        self.text("image.properties", &properties::text(record));
+    }
+
+    /// Writes all texts of the run, and then all of them as the latest. The latest appear in the
+    /// order of `text`: who finds `image.properties` finds the others of the same build.
+    fn latest(&mut self) {
+        let texts = std::mem::take(&mut self.texts);
+        if let Some(own) = &self.own {
+            let written = texts.iter().map(|(path, text)| place(&own.join(path), text.as_bytes()));
+            self.errors.extend(written.filter_map(Result::err));
+        }
+        for (path, text) in texts {
+            let path = self.dir.join(path);
+            match place(&path, text.as_bytes()) {
+                Ok(()) => self.files.push(path),
+                Err(error) => self.errors.push(error),
+            }
         }
     }
 

@@ -170,10 +170,10 @@ fn written_and_written_again() {
     assert_snapshot!(names.join("\n"), @"
     images/target/demo/output/x.heat.yml
     images/target/demo/output/sub/y.txt
-    images/target/demo/image.properties
-    images/target/demo/junit.xml
     images/target/demo/manifest.json
     images/target/demo/report.html
+    images/target/demo/junit.xml
+    images/target/demo/image.properties
     build.latest.log
     packer.latest.log
     ");
@@ -185,15 +185,24 @@ fn written_and_written_again() {
     assert_eq!(manifest["outputs"][0]["path"], "output/x.heat.yml");
     assert_eq!(manifest["inputs"]["files"].as_array().unwrap().len(), 2);
 
+    // The run has its own, whatever later builds make of the latest.
+    let of_run = |name: &str| std::fs::read_to_string(dir.join("runs").join(&plan.run).join(name));
+    for path in ["output/sub/y.txt", "image.properties", "junit.xml", "manifest.json"] {
+        assert_eq!(of_run(path).unwrap(), read(path));
+    }
+    let properties_of_run = read("image.properties");
+
     // A failed build leaves the older image's templates, and no ID Jenkins could take for its own.
     let failed = super::events(true);
+    let next = crate::plan::Plan { run: "20261120-241501-b2c3d4".into(), ..plan.clone() };
     write(
         &dir,
         tree.path(),
-        &Built { events: &failed, image: None, templates: &Ok(Vec::new()), ..built },
+        &Built { plan: &next, events: &failed, image: None, templates: &Ok(Vec::new()), ..built },
     )
     .unwrap();
     assert!(dir.join("output/x.heat.yml").exists());
+    assert_eq!(of_run("image.properties").unwrap(), properties_of_run);
     let properties = read("image.properties");
     assert!(properties.starts_with("RESULT=failed\n") && !properties.contains("IMAGE_ID"));
     assert!(
