@@ -13,8 +13,8 @@ use super::source::Download;
 use super::step::Step;
 
 /// A valid definition, as written. Paths of steps, scripts and tests are relative to `dir`, exist,
-/// and stay inside it.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+/// and stay inside it. A front-end sets what its language says; the default says nothing.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Definition {
     /// The factory tree: contains `images/` and `os/`. Absolute.
     pub tree: PathBuf,
