@@ -38,8 +38,14 @@ fn write(name: &str, text: &str) {
 fn checks(dir: &Path) {
     let mut files = Vec::new();
     collect(dir, &mut files);
-    let mut rows: Vec<(u32, String)> = files.iter().map(|file| check(file)).collect();
+    // An editor leaves others beside them.
+    let is_check = |file: &&String| {
+        file.ends_with(".sh") && !file.rsplit('/').next().is_some_and(|n| n.starts_with('.'))
+    };
+    let mut rows: Vec<(u32, String)> = files.iter().filter(is_check).map(|f| check(f)).collect();
     rows.sort();
+    let doubled = rows.windows(2).find(|pair| pair[0].0 == pair[1].0);
+    assert!(doubled.is_none(), "two checks have one order: {doubled:?}");
     let rows: String = rows.into_iter().map(|(_, row)| row).collect();
     write("checks.rs", &format!("pub const SCRIPTS: &[ScriptCheck] = &[\n{rows}];\n"));
 }

@@ -70,11 +70,12 @@ pub fn main() -> ExitCode {
         Ok(context) => context,
         Err(failure) => return failure.report(),
     };
-    let runtime =
-        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(e) => return Failure::host(format!("cannot start: {e}")).report(),
-        };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // As large as a main thread's stack: a build is one future, and its frames are deep.
+    let runtime = match runtime.worker_threads(2).thread_stack_size(8 << 20).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return Failure::host(format!("cannot start: {e}")).report(),
+    };
     let done = runtime.block_on(async {
         context.listen_to_signals();
         dispatch(&context, cli.command).await

@@ -51,8 +51,8 @@ pub struct Form {
     pub word: &'static str,
     /// The value of the key.
     pub shape: Shape,
-    /// Makes the step of a value of that shape.
-    pub make: fn(Written) -> Option<StepKind>,
+    /// Makes the step of a value of that shape. The error says why the value is none.
+    pub make: fn(Written) -> Result<StepKind, String>,
     /// For messages, with its article.
     pub what: &'static str,
     /// Why `sudo` has no effect; `None`: it has.
@@ -103,10 +103,13 @@ pub enum Reads<'a> {
 /// All kinds, in the order of messages.
 pub const FORMS: [&Form; 5] = [&ANSIBLE, &SHELL, &SCRIPT, &UPLOAD, &REBOOT];
 
+/// A shape that no front-end gives this kind.
+const OTHER_SHAPE: &str = "is not of the form that this step has";
+
 const ANSIBLE: Form = Form {
     word: "ansible",
     shape: Shape::Playbook,
-    make: |_| None,
+    make: |_| Err(OTHER_SHAPE.into()),
     what: "a playbook",
     no_sudo: Some("playbooks say `become: true`"),
     no_env: None,
@@ -117,8 +120,8 @@ const SHELL: Form = Form {
     word: "shell",
     shape: Shape::Lines,
     make: |written| match written {
-        Written::Text(text) => Some(StepKind::Shell { text }),
-        _ => None,
+        Written::Text(text) => Ok(StepKind::Shell { text }),
+        _ => Err(OTHER_SHAPE.into()),
     },
     what: "a shell script",
     no_sudo: None,
@@ -130,8 +133,8 @@ const SCRIPT: Form = Form {
     word: "script",
     shape: Shape::Script,
     make: |written| match written {
-        Written::Path(path) => Some(StepKind::Script { path }),
-        _ => None,
+        Written::Path(path) => Ok(StepKind::Script { path }),
+        _ => Err(OTHER_SHAPE.into()),
     },
     what: "a script",
     no_sudo: None,
@@ -143,10 +146,10 @@ const UPLOAD: Form = Form {
     word: "upload",
     shape: Shape::Map(&[("src", Shape::Files), ("dest", Shape::Word)]),
     make: |written| {
-        let Written::All(all) = written else { return None };
+        let Written::All(all) = written else { return Err(OTHER_SHAPE.into()) };
         match <[Written; 2]>::try_from(all) {
-            Ok([Written::Path(src), Written::Text(dest)]) => Some(StepKind::Upload { src, dest }),
-            _ => None,
+            Ok([Written::Path(src), Written::Text(dest)]) => Ok(StepKind::Upload { src, dest }),
+            _ => Err(OTHER_SHAPE.into()),
         }
     },
     what: "an upload",
@@ -158,7 +161,7 @@ const UPLOAD: Form = Form {
 const REBOOT: Form = Form {
     word: "reboot",
     shape: Shape::True,
-    make: |_| Some(StepKind::Reboot),
+    make: |_| Ok(StepKind::Reboot),
     what: "a restart",
     no_sudo: Some("the factory restarts the machine as root anyway"),
     no_env: Some("a restart runs no program of yours"),

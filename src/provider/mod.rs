@@ -36,8 +36,8 @@ pub use volumes::{AttachedVolume, Volumes};
 
 /// A place that boots machines and stores images, as a set of capabilities.
 ///
-/// Calls create resources only through [`ledger::Ledger::own`]. Every wait ends at `cx.deadline()`
-/// and on `cx.cancel`.
+/// Calls create resources only through [`ledger::Ledger::own`]. Every wait has a deadline, that of
+/// `cx` or its own, and ends on `cx.cancel`.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// `local`, or the OpenStack cloud's name in clouds.yaml; its URL if only the environment

@@ -37,6 +37,12 @@ impl RunCx {
         Self { deadline: Some(Deadline::after(time)), ..self.clone() }
     }
 
+    /// The same for the next phase of a call, which has the call's whole time again.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        self.within(self.deadline().total())
+    }
+
     #[must_use]
     pub fn with_events(self, events: Events) -> Self {
         Self { events, ..self }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::manifest::Manifest;
 use super::record::Record;
@@ -65,9 +66,11 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
             &[]
         }
     };
-    for dir in [Some(dir), put.own.as_deref()].into_iter().flatten() {
+    let _turn = turn(dir);
+    let own = put.own.as_ref().map(|own| own.join(RENDERED));
+    for output in [Some(dir.join("output")), own].into_iter().flatten() {
         let below = rendered.iter().filter_map(|r| r.path.parent());
-        if let Err(error) = own_directories(&dir.join("output"), below) {
+        if let Err(error) = own_directories(&output, below) {
             put.errors.push(error);
             return Err(put.errors);
         }
@@ -75,13 +78,6 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
     for r in rendered {
         put.text(Path::new("output").join(&r.path), &r.text);
     }
-    let inputs = frontend::inputs(built.bundle).unwrap_or_else(|(path, source)| {
-        put.errors.push(OutputError::Io { doing: "cannot read", path, source });
-        Inputs::default()
-    });
-    put.text("manifest.json", &Manifest::new(&record, &inputs, rendered).json());
-    put.text("report.html", &page::html(&record));
-    put.results(&record);
     put.latest();
     if !rendered.is_empty() {
         clear_stale(
@@ -90,7 +86,15 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
             &mut put.errors,
         );
     }
+    let inputs = frontend::inputs(built.bundle).unwrap_or_else(|(path, source)| {
+        put.errors.push(OutputError::Io { doing: "cannot read", path, source });
+        Inputs::default()
+    });
+    put.text("manifest.json", &Manifest::new(&record, &inputs, rendered).json());
+    put.text("report.html", &page::html(&record));
     put.log(root, built.log);
+    put.results(&record);
+    put.latest();
     put.done()
 }
 
@@ -141,16 +145,40 @@ pub struct Failed<'a> {
 pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, Vec<OutputError>> {
     let record = Record::unplanned(failed);
     let mut put = Put::new(dir, failed.run);
+    let _turn = turn(dir);
     put.text("report.html", &page::html(&record));
     if let Some(bundle) = failed.definition {
         // What cannot be read of it may be why there was no plan.
         let inputs = frontend::inputs(bundle).unwrap_or_default();
         put.text("manifest.json", &Manifest::new(&record, &inputs, &[]).json());
     }
+    put.log(root, failed.log);
     put.results(&record);
     put.latest();
-    put.log(root, failed.log);
     put.done()
+}
+
+/// Rendered templates in the directory of a run. The latest are in `output`; jobs archive every
+/// `output` below `target`, and would archive those of all runs.
+const RENDERED: &str = "rendered";
+
+/// Path in the directory of a run of what has this path among the latest.
+fn of_run(path: &Path) -> PathBuf {
+    path.strip_prefix("output").map_or_else(|_| path.to_owned(), |p| Path::new(RENDERED).join(p))
+}
+
+/// Keeps another build of the bundle from writing its outputs meanwhile: the latest are of one
+/// build. Gives up after ten seconds, for an output is worth more than its order.
+fn turn(dir: &Path) -> Option<fs::File> {
+    fs::create_dir_all(dir).ok()?;
+    let held = fs::File::open(dir).ok()?;
+    for _ in 0..100 {
+        if held.try_lock().is_ok() {
+            return Some(held);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    None
 }
 
 /// Writes files, continuing after errors.
@@ -193,7 +221,9 @@ impl<'a> Put<'a> {
     fn latest(&mut self) {
         let texts = std::mem::take(&mut self.texts);
         if let Some(own) = &self.own {
-            let written = texts.iter().map(|(path, text)| place(&own.join(path), text.as_bytes()));
+            let place =
+                |(path, text): &(PathBuf, String)| place(&own.join(of_run(path)), text.as_bytes());
+            let written = texts.iter().map(place);
             self.errors.extend(written.filter_map(Result::err));
         }
         for (path, text) in texts {

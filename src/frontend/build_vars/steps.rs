@@ -55,7 +55,15 @@ fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
                 let (extra_vars, tags) = (extra_vars.cloned().unwrap_or_default(), tags.clone());
                 Some(StepKind::Ansible { playbook, extra_vars, tags, local })
             }
-            _ => value(reader, f, &form.shape, lies).and_then(form.make),
+            _ => {
+                let written = value(reader, f, &form.shape, lies)?;
+                let why = match (form.make)(written) {
+                    Ok(kind) => return Some(kind),
+                    Err(why) => why,
+                };
+                reader.error(f.node.spot, format!("`{}` {why}", f.path), "");
+                None
+            }
         });
         action = action.or(read);
     }

@@ -88,7 +88,7 @@ async fn volume_image(
         let seen = cinder::volume(&cloud.api, volume, &cx.cancel).await?;
         Ok::<_, CloudError>(seen.filter(|v| v.status == "available").map(drop))
     };
-    wait(&format!("free volume {volume}"), &cx.cancel, cx.deadline(), Duration::ZERO)
+    wait(&format!("free volume {volume}"), &cx.cancel, cx.anew().deadline(), Duration::ZERO)
         .until(free)
         .await?;
     // Cinder copies what it knows of the volume's image to the new one: this run's marks are there
@@ -135,7 +135,8 @@ struct Unfinished<'a> {
     server: Option<&'a str>,
 }
 
-/// Waits until the image has its content.
+/// Waits until the image has its content, and then until its source is idle; each has the whole
+/// time.
 async fn finished(
     cloud: &OpenStack,
     cx: &RunCx,
@@ -176,7 +177,7 @@ async fn finished(
     };
     // Of a machine there is nothing to be seen at first; an upload is over when it was answered.
     let first = if server.is_some() { Duration::from_secs(3) } else { Duration::ZERO };
-    let record = wait(what, &cx.cancel, cx.deadline(), first).until(look).await?;
+    let record = wait(what, &cx.cancel, cx.anew().deadline(), first).until(look).await?;
     // The image may be there before Nova is done with the server.
     let idle = || async {
         let Some(server) = server else { return Ok::<_, CloudError>(Some(())) };
@@ -188,7 +189,7 @@ async fn finished(
             }
         }
     };
-    wait(what, &cx.cancel, cx.deadline(), Duration::ZERO).until(idle).await?;
+    wait(what, &cx.cancel, cx.anew().deadline(), Duration::ZERO).until(idle).await?;
     Ok(record)
 }
 
@@ -214,7 +215,7 @@ pub async fn file(
             events.emit(Event::Progress { done, of, unit: "bytes".into() });
         }
     };
-    let call = glance::upload(&cloud.api, &id, &file, progress).timeout(cx.deadline().left());
+    let call = glance::upload(&cloud.api, &id, &file, progress).timeout(cx.deadline().total());
     let sent = match call.send(&cx.cancel).await.map(|answer| answer.sent) {
         Ok(sent) => sent,
         // Not answered, or the same again refused: the content may be there.

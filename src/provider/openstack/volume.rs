@@ -54,7 +54,7 @@ pub async fn attach(
     comes_to(cloud, cx, &made).await?;
     nova::attach(&cloud.api, &machine.id, &id, &cx.cancel).await?;
     // Each of the two waits has the whole time.
-    let cx = &cx.within(cx.deadline().total());
+    let cx = &cx.anew();
     let attached = Wanted { id: &id, status: "in-use", what: format!("attach volume {name}") };
     comes_to(cloud, cx, &attached).await?;
     // Of a serial number the guest sees 20 characters.

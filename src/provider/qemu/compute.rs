@@ -47,7 +47,7 @@ impl Compute for Local {
         }
         power::cut(cx, &self.turns, &place).await?;
         // The boot has the whole time again.
-        boot::again(&cx.within(cx.deadline().total()), &host, &place).await
+        boot::again(&cx.anew(), &host, &place).await
     }
 
     async fn shutdown(&self, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {

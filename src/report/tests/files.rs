@@ -170,12 +170,12 @@ fn written_and_written_again() {
     assert_snapshot!(names.join("\n"), @"
     images/target/demo/output/x.heat.yml
     images/target/demo/output/sub/y.txt
+    build.latest.log
+    packer.latest.log
     images/target/demo/manifest.json
     images/target/demo/report.html
     images/target/demo/junit.xml
     images/target/demo/image.properties
-    build.latest.log
-    packer.latest.log
     ");
     let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
     assert_eq!(read("output/x.heat.yml"), "image: 0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90\n");
@@ -187,9 +187,12 @@ fn written_and_written_again() {
 
     // The run has its own, whatever later builds make of the latest.
     let of_run = |name: &str| std::fs::read_to_string(dir.join("runs").join(&plan.run).join(name));
-    for path in ["output/sub/y.txt", "image.properties", "junit.xml", "manifest.json"] {
+    for path in ["image.properties", "junit.xml", "manifest.json"] {
         assert_eq!(of_run(path).unwrap(), read(path));
     }
+    assert_eq!(of_run("rendered/sub/y.txt").unwrap(), read("output/sub/y.txt"));
+    let below = walkdir::WalkDir::new(dir.join("runs")).into_iter().flatten();
+    assert_eq!(below.filter(|e| e.file_name() == "output").count(), 0, "jobs archive those");
     let properties_of_run = read("image.properties");
 
     // A failed build leaves the older image's templates, and no ID Jenkins could take for its own.
