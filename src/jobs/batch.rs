@@ -91,6 +91,12 @@ impl Factory {
                 return RunOutcome::not_begun(e);
             }
         };
+        // Theirs, too: one of them may fail while another is built.
+        for (index, job) in jobs.iter().enumerate().skip(1) {
+            if let Err(e) = Results::of(&job.bundle).withdraw() {
+                return RunOutcome::not_begun(self.failed_base(&options, &jobs, index, e));
+            }
+        }
         for (job, text) in jobs.iter().filter_map(|job| Some((job, job.added.clone()?))) {
             let mut show = (options.show)(&job.bundle.label);
             show.take(&Stamped { at: Timestamp::now(), event: Event::Note { text } });
@@ -107,18 +113,48 @@ impl Factory {
             End::BaseFailed(_) | End::NotBegun => {
                 if let (Some(ended), Some(base)) = (last.take(), jobs[index].base) {
                     let (ended, why) = without_base(ended, &jobs[base].bundle.label);
-                    setup.not_built(&jobs[index].bundle, &why);
+                    self.not_built(&options, &jobs[index], &why);
                     last = Some(ended);
                 }
                 false
             }
         })
         .await;
-        match last {
-            Some(ended) => ended,
+        match (last, options.cancel.check()) {
+            (Some(ended), _) => ended,
+            // A signal came before the first base.
+            (None, Err(stopped)) if jobs.len() > 1 => {
+                let error = RunError::Cloud(stopped.into());
+                RunOutcome::not_begun(self.failed_base(&options, &jobs, jobs.len() - 1, error))
+            }
             // A signal came before its turn: its run ends by itself, and records that.
-            None => self.run(RunRequest { definition, options }).outcome().await,
+            (None, _) => self.run(RunRequest { definition, options }).outcome().await,
         }
+    }
+
+    /// The error of the first job, the definition, whose base, or a base of that, is the job
+    /// `index` and failed. Each job between them records that it was not built.
+    fn failed_base(
+        &self,
+        options: &RunOptions,
+        jobs: &[Job],
+        mut index: usize,
+        mut error: RunError,
+    ) -> RunError {
+        while index != 0
+            && let Some(on_it) = jobs.iter().position(|job| job.base == Some(index))
+        {
+            let base = jobs[index].bundle.label.clone();
+            error = RunError::Base { base, source: Box::new(error) };
+            self.not_built(options, &jobs[on_it], &error.to_string());
+            index = on_it;
+        }
+        error
+    }
+
+    fn not_built(&self, options: &RunOptions, job: &Job, why: &str) {
+        let request = job.request(options);
+        Setup { factory: self, options: &request.options }.not_built(&job.bundle, why);
     }
 
     /// Runs the jobs, at most `at_once` in parallel, and reports each result immediately.
@@ -129,16 +165,15 @@ impl Factory {
         at_once: usize,
         mut on_end: impl FnMut(usize, End) + Send,
     ) {
-        let setup = Setup { factory: self, options };
         self.schedule(options, jobs, at_once, |index, end| {
             let built = match &end {
                 End::RunOutcome(ended, _) => ended.result.is_ok(),
                 End::BaseFailed(base) => {
-                    setup.not_built(&jobs[index].bundle, &format!("base {base} was not built"));
+                    self.not_built(options, &jobs[index], &format!("base {base} was not built"));
                     false
                 }
                 End::NotBegun => {
-                    setup.not_built(&jobs[index].bundle, NOT_BEGUN);
+                    self.not_built(options, &jobs[index], NOT_BEGUN);
                     false
                 }
             };

@@ -10,7 +10,7 @@ use super::planning::host_facts;
 use super::*;
 use crate::engine::Goal;
 use crate::engine::run_dir::Home;
-use crate::frontend::{self};
+use crate::frontend;
 use crate::guest::{Connect, Remote, RemoteError, Target};
 use crate::model::definition::Definition;
 use crate::model::event::{Event, Sink, Stamped};
@@ -105,6 +105,59 @@ fn factory(dir: &Path, provider: Arc<dyn Provider>) -> Arc<Factory> {
     })
 }
 
+fn quiet() -> RunOptions {
+    RunOptions {
+        goal: Goal::Published,
+        keep_on_failure: false,
+        smoke: false,
+        check_templates: false,
+        show: Arc::new(|_: &str| Box::new(Silent) as Box<dyn Sink>),
+        cancel: Cancel::default(),
+    }
+}
+
+/// `images/x` on `os/m` on `os/t`, of which the cloud has none.
+fn chain(tree: &Path) -> Definition {
+    for (label, base) in [("os/t", "nothing"), ("os/m", "os/t"), ("images/x", "os/m")] {
+        fs::create_dir_all(tree.join(label)).unwrap();
+        let name = label.rsplit('/').next().unwrap();
+        let vars = format!("bundle: {{name: {name}, img_base: {base}}}\n");
+        fs::write(tree.join(label).join("build-vars.yml"), vars).unwrap();
+    }
+    frontend::load(tree, &tree.join("images/x")).unwrap().bundle
+}
+
+/// They were withdrawn when the turn of each came: a kill while `os/t` was built left those of
+/// `os/m`, and a link in their place was found after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn results_of_all_bases_are_withdrawn_before_the_first_is_built() {
+    let (dir, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tree = dir.path().canonicalize().unwrap();
+    let definition = chain(&tree);
+    let factory = factory(&tree, Arc::new(Memory::new()));
+    let build = || factory.build(RunRequest { definition: definition.clone(), options: quiet() });
+    fs::create_dir_all(tree.join("os/target")).unwrap();
+    symlink(away.path(), tree.join("os/target/m")).unwrap();
+    let error = build().await.result.unwrap_err().to_string();
+    assert!(error.starts_with("base os/m: ") && error.contains("leads out of"), "{error}");
+    assert!(!tree.join("os/target/t").exists(), "nothing was begun");
+
+    fs::remove_file(tree.join("os/target/m")).unwrap();
+    let of_m = tree.join("os/target/m/image.properties");
+    fs::create_dir_all(of_m.parent().unwrap()).unwrap();
+    fs::write(&of_m, "RESULT=success\n").unwrap();
+    // A signal comes while nothing is begun, and nothing more is written.
+    let stopped = RunRequest { definition: definition.clone(), options: quiet() };
+    stopped.options.cancel.signal();
+    let error = factory.build(stopped).await.result.unwrap_err();
+    assert!(!fs::read_to_string(&of_m).unwrap_or_default().contains("success"), "{error}");
+
+    fs::write(&of_m, "RESULT=success\n").unwrap();
+    let error = build().await.result.unwrap_err().to_string();
+    assert!(error.starts_with("base os/m: base os/t: "), "{error}");
+    assert!(fs::read_to_string(&of_m).unwrap().starts_with("RESULT=failed"));
+}
+
 /// A service has many at once: each is owned, has its own events, and ends by its own handle.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_of_one_factory_are_tasks() {
@@ -114,14 +167,7 @@ async fn two_runs_of_one_factory_are_tasks() {
     let before = cloud.snapshot();
     let factory = factory(dir.path(), cloud.clone());
     let run = |name: &str| {
-        let options = RunOptions {
-            goal: Goal::Published,
-            keep_on_failure: false,
-            smoke: false,
-            check_templates: false,
-            show: Arc::new(|_: &str| Box::new(Silent) as Box<dyn Sink>),
-            cancel: Cancel::default(),
-        };
+        let options = quiet();
         let definition = bundle_in(&dir.path().join(name));
         let (factory, recorder) = (factory.clone(), log::Recorder::default());
         let handle = factory.run(RunRequest { definition, options });
