@@ -2,7 +2,7 @@
 use super::factory::Setup;
 use super::outcome::RunError;
 use super::run::reading;
-use crate::frontend::{self};
+use crate::frontend;
 use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
 use crate::model::facts::{BaseLookup, FactsQuery};

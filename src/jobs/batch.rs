@@ -16,6 +16,7 @@ use super::results::Results;
 use super::schedule::Schedule;
 use crate::engine::Goal;
 use crate::frontend::build_vars;
+use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
 use crate::model::event::{Event, Stamped};
 
@@ -59,7 +60,7 @@ impl Factory {
             let bundle = &jobs[looked].bundle;
             looked += 1;
             let Some(Base::Os(name)) = &bundle.base else { continue };
-            let label = format!("os/{name}");
+            let label = OS.label(name);
             if jobs.iter().any(|job| job.bundle.label == label) || !there.insert(label.clone()) {
                 continue;
             }

@@ -16,7 +16,6 @@ use crate::log;
 use crate::model::definition::{Base, Definition};
 use crate::model::event::{Event, Events, Stage, seconds};
 use crate::plan::{self, Plan, Purpose};
-
 use crate::provider::{CloudError, RunCx};
 
 /// A context for calls that only read.

@@ -1,5 +1,5 @@
 //! The name of a definition's base on a cloud.
-use crate::frontend::{self};
+use crate::frontend;
 use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
 use crate::model::diagnostic::Diagnostic;

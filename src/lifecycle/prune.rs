@@ -122,6 +122,11 @@ mod tests {
         (cloud, RunCx::new("r1", ledger, Default::default(), Default::default()), dir)
     }
 
+    async fn named(cloud: &Memory, name: &str) -> Image {
+        let images = cloud.artifacts().list().await.unwrap();
+        images.into_iter().find(|i| i.name == name).unwrap()
+    }
+
     async fn state(cloud: &Memory) -> String {
         let mut all: Vec<String> = cloud
             .artifacts()
@@ -174,14 +179,7 @@ mod tests {
     #[tokio::test]
     async fn what_carries_the_properties_of_an_image_is_let_alone() {
         let (cloud, cx, _dir) = world(2);
-        let newest = cloud
-            .artifacts()
-            .list()
-            .await
-            .unwrap()
-            .into_iter()
-            .find(|i| i.name == "web-2")
-            .unwrap();
+        let newest = named(&cloud, "web-2").await;
         let strange = |id: &str, key: Option<&str>| {
             let mut copy = Image {
                 id: id.into(),
@@ -215,14 +213,7 @@ mod tests {
     #[tokio::test]
     async fn an_image_with_a_machine_stays() {
         let (cloud, cx, _dir) = world(3);
-        let used = cloud
-            .artifacts()
-            .list()
-            .await
-            .unwrap()
-            .into_iter()
-            .find(|i| i.name == "web-1")
-            .unwrap();
+        let used = named(&cloud, "web-1").await;
         let spec = BootSpec {
             name: "factory-r9-m".into(),
             image: used.id,
@@ -248,14 +239,7 @@ mod tests {
     #[tokio::test]
     async fn the_base_of_a_build_under_way_stays() {
         let (cloud, cx, _dir) = world(2);
-        let base = cloud
-            .artifacts()
-            .list()
-            .await
-            .unwrap()
-            .into_iter()
-            .find(|i| i.name == "web-1")
-            .unwrap();
+        let base = named(&cloud, "web-1").await;
         let families = [("web".to_owned(), Policy { keep: 1, at_once: true })];
         let building = [(base.id, "run r builds on it".to_owned())].into();
         let done = prune(

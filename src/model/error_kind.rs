@@ -1,4 +1,4 @@
-//! Kinds of errors: for exit codes, HTTP answers and retries. Text is for people.
+//! Kinds of errors: for exit codes and HTTP answers. Text is for people.
 
 /// What kind of error it is, whatever the provider or tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,11 +38,6 @@ impl ErrorKind {
             _ => Self::Internal,
         }
     }
-
-    /// Whether the same again may succeed without a person's doing.
-    pub fn retryable(self) -> bool {
-        matches!(self, Self::Unavailable | Self::Deadline)
-    }
 }
 
 #[cfg(test)]
@@ -55,6 +50,6 @@ mod tests {
         assert_eq!(ErrorKind::of_status(403), ErrorKind::Unauthorized);
         assert_eq!(ErrorKind::of_status(422), ErrorKind::InvalidInput);
         assert_eq!(ErrorKind::of_status(500), ErrorKind::Internal);
-        assert!(ErrorKind::of_status(503).retryable() && !ErrorKind::of_status(409).retryable());
+        assert_eq!(ErrorKind::of_status(503), ErrorKind::Unavailable);
     }
 }

@@ -31,6 +31,35 @@ pub enum Field {
     Zone,
 }
 
+impl Field {
+    /// In words, for a language that has no key for it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base image",
+            Self::Disk => "disk size",
+            Self::Environment => "environment variables",
+            Self::Family => "family",
+            Self::Flavor => "flavor",
+            Self::FloatingNetwork => "floating network",
+            Self::Machine => "machine size",
+            Self::Members => "members",
+            Self::Network => "network",
+            Self::PublishingOptions => "publishing options",
+            Self::Ram => "RAM size",
+            Self::SecurityGroups => "security groups",
+            Self::SshUser => "SSH user",
+            Self::TargetName => "image name",
+            Self::TestFlavor => "test flavor",
+            Self::Visibility => "visibility",
+            Self::Volume => "volume",
+            Self::VolumeSize => "volume size",
+            Self::VolumeType => "volume type",
+            Self::VolumeZone => "volume zone",
+            Self::Zone => "availability zone",
+        }
+    }
+}
+
 /// Where a definition writes its fields. A front-end calls them by its own keys.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Locations {
@@ -56,9 +85,9 @@ impl Locations {
         fields.iter().find_map(|field| self.of(*field))
     }
 
-    /// The front-end's key of a field, for messages.
+    /// The front-end's key of a field, for messages; its name in words where the language has none.
     pub fn key(&self, field: Field) -> &str {
-        self.spelling.get(&field).map_or("?", String::as_str)
+        self.spelling.get(&field).map_or(field.name(), String::as_str)
     }
 
     /// The last part of [`key`](Self::key): its name among the fields beside it.
@@ -95,5 +124,6 @@ mod tests {
         assert_eq!(all.of_first(&[Field::VolumeSize, Field::Volume]), Some(place));
         assert_eq!(all.key(Field::VolumeSize), "volume.size");
         assert_eq!(all.short_key(Field::VolumeSize), "size");
+        assert_eq!(all.key(Field::Zone), "availability zone", "the language has no key for it");
     }
 }

@@ -16,6 +16,7 @@ use crate::model::event::Stamped;
 use crate::model::image::Image;
 use crate::model::inputs::Inputs;
 use crate::plan::Plan;
+use crate::system::lock::Held;
 use crate::system::paths::real_so_far;
 
 /// Inputs of the outputs.
@@ -169,13 +170,14 @@ fn of_run(path: &Path) -> PathBuf {
 
 /// Keeps another build of the bundle from writing its outputs meanwhile: the latest are of one
 /// build. Gives up after ten seconds, for an output is worth more than its order.
-fn turn(dir: &Path) -> Option<fs::File> {
+fn turn(dir: &Path) -> Option<Held> {
     fs::create_dir_all(dir).ok()?;
-    let held = fs::File::open(dir).ok()?;
+    let mut free = fs::File::open(dir).ok()?;
     for _ in 0..100 {
-        if held.try_lock().is_ok() {
-            return Some(held);
-        }
+        free = match Held::take(free) {
+            Ok(held) => return Some(held),
+            Err((file, _)) => file,
+        };
         std::thread::sleep(Duration::from_millis(100));
     }
     None
