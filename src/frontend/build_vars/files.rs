@@ -140,7 +140,12 @@ pub(super) fn inside(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     let full = dir.join(&path);
     // `..` after a link leaves the link's target, so the written path is resolved too, not only the
     // simplified one.
-    match (dir.canonicalize(), full.canonicalize(), dir.join(text).canonicalize()) {
+    let resolved = full.canonicalize();
+    let written = match &resolved {
+        Ok(real) if Path::new(text).as_os_str() == path.as_os_str() => Ok(real.clone()),
+        _ => dir.join(text).canonicalize(),
+    };
+    match (dir.canonicalize(), resolved, written) {
         (Ok(home), Ok(real), Ok(written)) if real.starts_with(&home) && written == real => Ok(path),
         (Ok(_), Ok(_), Ok(_)) => trouble(
             format!("`{text}` leads out of the bundle"),

@@ -1,5 +1,7 @@
 //! Reads directories of a tree, never through a link out of it: names and contents there belong to
 //! the host.
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,18 +15,40 @@ const MANY: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Within {
     root: PathBuf,
+    /// Directories that were resolved: to resolve one costs a system call per component, and most
+    /// questions are about the same few.
+    dirs: RefCell<HashMap<PathBuf, Option<PathBuf>>>,
 }
 
 impl Within {
     /// The tree, or `dir` itself if it is in none.
     pub fn new(tree: &Path, dir: &Path) -> Self {
         let (tree, dir) = (real(tree), real(dir));
-        Self { root: if dir.starts_with(&tree) { tree } else { dir } }
+        let root = if dir.starts_with(&tree) { tree } else { dir };
+        Self { root, dirs: RefCell::default() }
     }
 
     /// Resolves a path of the tree.
     pub fn leads(&self, path: &Path) -> Option<PathBuf> {
-        path.canonicalize().ok().filter(|real| real.starts_with(&self.root))
+        self.resolved(path).filter(|real| real.starts_with(&self.root))
+    }
+
+    fn resolved(&self, path: &Path) -> Option<PathBuf> {
+        let (Some(name), Some(dir)) = (path.file_name(), path.parent()) else {
+            return path.canonicalize().ok();
+        };
+        let real = self.dir(dir)?.join(name);
+        let is_link = fs::symlink_metadata(&real).ok()?.is_symlink();
+        if is_link { real.canonicalize().ok() } else { Some(real) }
+    }
+
+    fn dir(&self, dir: &Path) -> Option<PathBuf> {
+        if let Some(known) = self.dirs.borrow().get(dir) {
+            return known.clone();
+        }
+        let real = dir.canonicalize().ok();
+        self.dirs.borrow_mut().insert(dir.to_owned(), real.clone());
+        real
     }
 
     pub fn is_file(&self, path: &Path) -> bool {
