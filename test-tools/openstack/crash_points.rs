@@ -20,7 +20,7 @@ const MOMENTS: [(&str, u64); 12] = [
     ("tidy", 300),
     ("capturing the disk", 100),
     ("capturing the disk", 1500),
-    ("-smoke-b on its console", 0),
+    ("the host keys of smoke-", 0),
     ("check cloud-init", 0),
 ];
 

@@ -18,7 +18,7 @@ const MOMENTS: [(&str, u64); 12] = [
     ("shell | in the machine", 0),
     ("tidy", 300),
     ("capturing the disk", 400),
-    ("-smoke-b on its console", 10_000),
+    ("the host keys of smoke-", 10_000),
     ("check cloud-init", 0),
     ("publish", 0),
 ];
