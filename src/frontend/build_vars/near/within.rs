@@ -2,7 +2,7 @@
 //! the host.
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ pub(super) struct Within {
     /// Directories that were resolved: to resolve one costs a system call per component, and most
     /// questions are about the same few.
     dirs: RefCell<HashMap<PathBuf, Option<PathBuf>>>,
+    names: RefCell<HashMap<PathBuf, Vec<String>>>,
 }
 
 impl Within {
@@ -25,21 +26,34 @@ impl Within {
     pub fn new(tree: &Path, dir: &Path) -> Self {
         let (tree, dir) = (real(tree), real(dir));
         let root = if dir.starts_with(&tree) { tree } else { dir };
-        Self { root, dirs: RefCell::default() }
+        Self { root, dirs: RefCell::default(), names: RefCell::default() }
     }
 
     /// Resolves a path of the tree.
     pub fn leads(&self, path: &Path) -> Option<PathBuf> {
-        self.resolved(path).filter(|real| real.starts_with(&self.root))
+        self.resolved(path).map(|(real, _)| real)
     }
 
-    fn resolved(&self, path: &Path) -> Option<PathBuf> {
-        let (Some(name), Some(dir)) = (path.file_name(), path.parent()) else {
-            return path.canonicalize().ok();
+    pub fn is_file(&self, path: &Path) -> bool {
+        self.resolved(path).is_some_and(|(_, about)| about.is_file())
+    }
+
+    pub fn is_dir(&self, path: &Path) -> bool {
+        self.resolved(path).is_some_and(|(_, about)| about.is_dir())
+    }
+
+    /// The resolved path below the root, and what is there.
+    fn resolved(&self, path: &Path) -> Option<(PathBuf, Metadata)> {
+        let mut real = match (path.file_name(), path.parent()) {
+            (Some(name), Some(dir)) => self.dir(dir)?.join(name),
+            _ => path.canonicalize().ok()?,
         };
-        let real = self.dir(dir)?.join(name);
-        let is_link = fs::symlink_metadata(&real).ok()?.is_symlink();
-        if is_link { real.canonicalize().ok() } else { Some(real) }
+        let mut about = fs::symlink_metadata(&real).ok()?;
+        if about.is_symlink() {
+            real = real.canonicalize().ok()?;
+            about = fs::symlink_metadata(&real).ok()?;
+        }
+        real.starts_with(&self.root).then_some((real, about))
     }
 
     fn dir(&self, dir: &Path) -> Option<PathBuf> {
@@ -51,21 +65,17 @@ impl Within {
         real
     }
 
-    pub fn is_file(&self, path: &Path) -> bool {
-        self.leads(path).is_some_and(|path| path.is_file())
-    }
-
-    pub fn is_dir(&self, path: &Path) -> bool {
-        self.leads(path).is_some_and(|path| path.is_dir())
-    }
-
     /// Sorted names of a directory; empty if unreadable.
     pub fn names(&self, dir: &Path) -> Vec<String> {
+        if let Some(known) = self.names.borrow().get(dir) {
+            return known.clone();
+        }
         let entries =
             self.leads(dir).and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
         let mut names: Vec<String> =
             entries.take(MANY).map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
+        self.names.borrow_mut().insert(dir.to_owned(), names.clone());
         names
     }
 
