@@ -17,22 +17,20 @@ fn shell(name: &str, step: &str) -> Factory {
     Factory::ordinary(name).file(&format!("images/{name}/build-vars.yml"), &vars).with_base()
 }
 
-/// PID of the machine whose name ends with `role`.
-fn qemu(factory: &Factory, role: &str) -> String {
-    let home = factory.home().display().to_string();
-    let is_it = |pid: &str| {
-        let read = |name: &str| {
-            std::fs::read(format!("/proc/{pid}/{name}"))
-                .map(|b| String::from_utf8_lossy(&b).into_owned())
-                .unwrap_or_default()
-        };
-        read("environ").contains(&home)
-            && read("cmdline").contains("qemu-system")
-            && read("cmdline").contains(&format!("-{role}"))
+/// PID of the machine that the build said it boots.
+fn qemu(build: &Running, role: &str) -> String {
+    let (said, role) = (build.said(), format!("-{role}"));
+    let is_name = |word: &&str| word.starts_with("factory-") && word.ends_with(&role);
+    let name = said.split_whitespace().find(is_name).expect("no machine is named");
+    let is_it = |pid: &String| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|b| *b == 0);
+        words.next().is_some_and(|program| program.ends_with(b"qemu-system-x86_64"))
+            && words.any(|word| word == name.as_bytes())
     };
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     all.filter_map(|e| e.file_name().into_string().ok())
-        .find(|pid| is_it(pid))
+        .find(is_it)
         .expect("the machine's QEMU is not there")
 }
 
@@ -76,7 +74,7 @@ fn a_builder_that_freezes_is_named_within_a_minute() {
         .with_base();
     let mut build = factory.start(&["-v", "build", "images/frozen"]);
     build.until("TASK [wait long]", BOOT);
-    let pid = qemu(&factory, "builder");
+    let pid = qemu(&build, "builder");
     signal(&pid, "-STOP");
     named_within_a_minute(&mut build);
     leaves_nothing(&factory, "frozen");
