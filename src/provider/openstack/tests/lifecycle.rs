@@ -80,11 +80,16 @@ pub async fn patches(server: &MockServer) -> Vec<Value> {
 }
 
 fn hidden(at: &str) -> Lifecycle {
-    Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(at.parse().unwrap()) }
+    Lifecycle {
+        state: State::Deprecated,
+        hidden: true,
+        hidden_at: Some(at.parse().unwrap()),
+        held_at: None,
+    }
 }
 
 const DEPRECATED: Lifecycle =
-    Lifecycle { state: State::Deprecated, hidden: false, hidden_at: None };
+    Lifecycle { state: State::Deprecated, hidden: false, hidden_at: None, held_at: None };
 const AT: &str = "2026-11-21T10:00:00Z";
 
 #[tokio::test]
@@ -122,7 +127,7 @@ async fn another_standing_is_one_patch() {
     let server = super::cloud().await;
     glance(&server, record(hide), record(|_| ()), 200).await;
     let (cloud, cx) = openstack(&server);
-    let active = Lifecycle { state: State::Active, hidden: false, hidden_at: None };
+    let active = Lifecycle { state: State::Active, hidden: false, hidden_at: None, held_at: None };
     cloud.artifacts().set_lifecycle(&cx, &image(&record(hide)), &active).await.unwrap();
     let wanted = json!([
         { "op": "add", "path": "/factory_state", "value": "active" },
