@@ -2,11 +2,12 @@
 use std::process::ExitCode;
 
 use super::{json, no_family};
-use crate::cli::{Context, Failure, err, findings, out};
+use crate::cli::{Context, Failure, LoadResult, err, findings, out};
 use crate::engine::run_dir;
 use crate::frontend::build_vars;
 use crate::lifecycle::prune;
 use crate::model::definition::Definition;
+use crate::model::diagnostic::Diagnostic;
 use crate::model::family::{self, Policy, PruneAction};
 
 use crate::provider::{Provider, RunCx};
@@ -33,12 +34,16 @@ pub async fn run(
     cloud: &dyn Provider,
     args: &Args,
 ) -> Result<ExitCode, Failure> {
-    let families = policies(context, cloud, args).await?;
+    let Chosen { families, unsound } = policies(context, cloud, args).await?;
     let cx = RunCx::outside(context.cancel.clone());
     let building = run_dir::bases_of_live_runs(&context.home)
         .map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
-    let request =
-        prune::Request { families: &families, building: &building, dry_run: args.dry_run };
+    let request = prune::Request {
+        families: &families,
+        building: &building,
+        own: None,
+        dry_run: args.dry_run,
+    };
     let done = prune::prune(cloud, &cx, request).await?;
     if context.common.json {
         out(&json(&done));
@@ -62,16 +67,23 @@ pub async fn run(
     for pruned in &failed {
         err(&format!("error: {}: {}", pruned.family, pruned.text(args.dry_run)));
     }
-    Ok(ExitCode::from(if failed.is_empty() { 0 } else { 20 }))
+    context.show_diagnostics(&unsound);
+    Ok(ExitCode::from(match (failed.is_empty(), unsound.is_empty()) {
+        (false, _) => 20,
+        (true, false) => 10,
+        (true, true) => 0,
+    }))
+}
+
+struct Chosen {
+    families: Vec<(String, Policy)>,
+    /// Errors of definitions whose families are not pruned, because of these.
+    unsound: Vec<Diagnostic>,
 }
 
 /// The families and their policies. A missing policy is a usage error, whether there are images or
-/// not.
-async fn policies(
-    context: &Context,
-    cloud: &dyn Provider,
-    args: &Args,
-) -> Result<Vec<(String, Policy)>, Failure> {
+/// not; the errors of an invalid definition are told in its place.
+async fn policies(context: &Context, cloud: &dyn Provider, args: &Args) -> Result<Chosen, Failure> {
     let definitions = context.of_tree().await?;
     let bundles: Vec<&Definition> =
         definitions.iter().flatten().map(|loaded| &loaded.bundle).collect();
@@ -89,33 +101,55 @@ async fn policies(
     if args.keep.is_none() && !shared.is_empty() {
         return Err(Failure::bundle(shared));
     }
+    // Only a name that could be read tells whose definition it is.
+    let unsound = |family: Option<&str>| -> Vec<Diagnostic> {
+        let of_it = |one: &&LoadResult| {
+            let name = findings::read(one).map(|bundle| bundle.name.as_str());
+            family.is_none_or(|family| name.is_none_or(|n| n.is_empty() || n == family))
+        };
+        let unsound = definitions.iter().filter(of_it).filter_map(|one| one.as_ref().err());
+        unsound.flat_map(|unsound| unsound.findings.iter().cloned()).collect()
+    };
     if args.families.is_empty() {
-        let chosen: Vec<_> =
+        let families: Vec<_> =
             known.iter().filter_map(|f| Some(((*f).to_owned(), policy(keep(f)?)))).collect();
+        if args.keep.is_some() {
+            return Ok(Chosen { families, unsound: Vec::new() });
+        }
+        let unsound = unsound(None);
         // What the words are counts, and not what the store happens to hold.
-        if args.keep.is_none() && bundles.iter().all(|b| b.keep.is_none()) {
+        if bundles.iter().all(|b| b.keep.is_none()) {
+            if !unsound.is_empty() {
+                return Err(Failure::bundle(unsound));
+            }
             return Err(Failure::usage(
                 "no definition of this tree says how many images to `keep`",
             )
             .hint(format!("write `keep: 3` into {}, or give --keep 3", build_vars::FILE)));
         }
-        return Ok(chosen);
+        return Ok(Chosen { families, unsound });
     }
-    let mut chosen = Vec::new();
+    let mut families: Vec<(String, Policy)> = Vec::new();
     for family in &args.families {
+        let found = keep(family);
+        let unsound = if found.is_none() { unsound(Some(family)) } else { Vec::new() };
+        let of_tree = bundles.iter().any(|b| b.name == *family);
+        if !of_tree && !unsound.is_empty() {
+            return Err(Failure::bundle(unsound));
+        }
         // One of this tree may have no image yet.
-        if !known.contains(&family.as_str()) && bundles.iter().all(|b| b.name != *family) {
+        if !known.contains(&family.as_str()) && !of_tree {
             return Err(no_family(family, &known));
         }
-        let keep = keep(family).ok_or_else(|| {
+        let keep = found.ok_or_else(|| {
             Failure::usage(format!("how many images of {family} are to be kept is not known"))
                 .hint(format!("write `keep: 3` into its {}, or give --keep 3", build_vars::FILE))
         })?;
-        if !chosen.iter().any(|(f, _)| f == family) {
-            chosen.push((family.clone(), policy(keep)));
+        if !families.iter().any(|(f, _)| f == family) {
+            families.push((family.clone(), policy(keep)));
         }
     }
-    Ok(chosen)
+    Ok(Chosen { families, unsound: Vec::new() })
 }
 
 fn is_meant(args: &Args, family: &String) -> bool {
