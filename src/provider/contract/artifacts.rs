@@ -117,6 +117,8 @@ pub(super) async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
             "by its ID it is not found as {to:?}"
         );
     }
+    let held = Lifecycle { held_at: Some(now), ..published.standing() };
+    stands(cloud, run, &published, &held).await;
     let back = cloud
         .artifacts()
         .set_lifecycle(&run.cx, &published, &published.standing())

@@ -23,10 +23,10 @@ fn images_that_are_published_hidden_are_compared_and_pruned() {
 #[test]
 fn another_file_of_the_source_makes_an_image_stale() {
     let factory = Factory::new();
-    let disk = tiny_disk(factory.tree());
+    let disk = tiny_disk(&factory.tree());
     let list = factory.tree().join("SHA256SUMS");
     let publish = |text: &str| {
-        tiny_disk_saying(factory.tree(), text);
+        tiny_disk_saying(&factory.tree(), text);
         let mut hasher = Hasher::new(Algorithm::Sha256);
         hasher.update(&std::fs::read(&disk).unwrap());
         std::fs::write(&list, format!("{}  tiny.img\n", hasher.finish().hex)).unwrap();
