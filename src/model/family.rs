@@ -357,7 +357,8 @@ pub fn stale(image: &Image, now: &CurrentInputs) -> Vec<String> {
     if let (Some(had), Some(has)) = (image.properties.get(image::SOURCE), &now.source)
         && had != has
     {
-        why.push(format!("its source is another file now, {has}"));
+        let short: String = has.chars().take("sha512:".len() + 12).collect();
+        why.push(format!("its source is another file now, {short}"));
     }
     why
 }
