@@ -53,7 +53,8 @@ pub struct Common {
     pub tree: Option<PathBuf>,
     /// Override a value of build-vars.yml, for example `--set machine.ram=2G`
     ///
-    /// Can be repeated. Bases that are built first are built as written.
+    /// Can be repeated. Bases that are built first are built as written. A command that uses no
+    /// value of build-vars.yml refuses it.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// Progress display
@@ -149,4 +150,27 @@ pub enum Command {
     /// Forward the network frames of a machine of the local cloud
     #[command(hide = true)]
     GuestWire(guest_wire::Args),
+}
+
+impl Command {
+    /// Whether values of build-vars.yml count, so that `--set` may change them.
+    pub fn reads_values(&self) -> bool {
+        match self {
+            Self::Build(_)
+            | Self::Validate(_)
+            | Self::Render(_)
+            | Self::Plan(_)
+            | Self::Shell(_)
+            | Self::Test(_) => true,
+            Self::Image(_)
+            | Self::Run(_)
+            | Self::Sweep(_)
+            | Self::Doctor
+            | Self::Completions { .. }
+            | Self::Reference
+            | Self::RenderTemplates { .. }
+            | Self::LoadDefinitions { .. }
+            | Self::GuestWire(_) => false,
+        }
+    }
 }

@@ -7,11 +7,10 @@ use super::{Context, Failure, err, exit, out, show};
 
 use crate::frontend;
 use crate::jobs::{
-    self, End, Factory, Job, Need, Results, RetainedMachine, RunOptions, RunOutcome, RunRequest,
+    End, Factory, Job, Need, Results, RetainedMachine, RunOptions, RunOutcome, RunRequest,
 };
 use crate::log::sentences;
 use crate::model::definition::Definition;
-use crate::provider::Provider;
 use crate::sweep;
 use crate::text::shell;
 
@@ -81,14 +80,14 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     if !context.common.quiet {
         err(&line);
     }
+    let factory = context.factory(cloud)?;
     if args.stale {
-        bundles = stale(context, &*cloud, bundles, args).await?;
+        bundles = stale(context, &factory, bundles, args).await?;
         if bundles.is_empty() || args.dry_run {
             return Ok(ExitCode::SUCCESS);
         }
     }
     let at_once = args.jobs as usize;
-    let factory = context.factory(cloud)?;
     let mut options = RunOptions {
         keep_on_failure: args.keep_on_failure,
         smoke: !args.no_smoke,
@@ -134,17 +133,18 @@ fn all(context: &Context) -> Result<Vec<String>, Failure> {
 /// The stale ones of `bundles`. Reports the state of each.
 async fn stale(
     context: &Context,
-    cloud: &dyn Provider,
+    factory: &Factory,
     bundles: Vec<Definition>,
     args: &Args,
 ) -> Result<Vec<Definition>, Failure> {
-    let needs = jobs::needs(cloud, &bundles, !args.bundles.is_empty()).await?;
+    let needs = factory.needs(&bundles, !args.bundles.is_empty(), &context.cancel).await?;
     let mut chosen = Vec::new();
     let mut rows = Vec::new();
     for (bundle, need) in bundles.into_iter().zip(needs) {
         let (word, why) = match &need {
             Need::Stale(why) => ("stale", why.join("; ")),
-            Need::Fresh => ("up to date", String::new()),
+            Need::Fresh(None) => ("up to date", String::new()),
+            Need::Fresh(Some(unknown)) => ("up to date", format!("as far as is known: {unknown}")),
             Need::NeverBuilt => ("never built", "name it to have it built".into()),
             Need::NoneActive(why) => ("not in use", format!("{why}; name it to have it built")),
             Need::RolledBack(image) => {

@@ -1,11 +1,12 @@
 //! Finds and loads the definitions that a command names.
 use std::path::{Path, PathBuf};
 
-use super::{Context, Failure, findings};
+use super::{Context, Failure, err, findings};
 use crate::frontend::{self, LoadRequest, Loaded, Unsound, build_vars};
 use crate::jobs::Results;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
+use crate::text::shell;
 
 /// A definition, or its errors.
 pub(super) type LoadResult = Result<Loaded, Unsound>;
@@ -25,9 +26,22 @@ impl Context {
         Ok(self.definitions.load(tree, &all, &self.overrides()?, &self.cancel).await?)
     }
 
-    /// All valid definitions of the tree, without `--set`; none outside of a tree.
+    /// All valid definitions of the tree, without `--set`; none outside of a tree. Names the
+    /// invalid ones: nothing can be said of their images.
     pub async fn sound(&self) -> Result<Vec<Definition>, Failure> {
-        Ok(self.of_tree().await?.into_iter().flatten().map(|loaded| loaded.bundle).collect())
+        let Ok(tree) = self.tree() else { return Ok(Vec::new()) };
+        let dirs = frontend::all(&tree);
+        let loaded = self.definitions(&tree, &[], &dirs).await?;
+        for dir in dirs.iter().zip(&loaded).filter(|(_, one)| one.is_err()).map(|(dir, _)| dir) {
+            let label = dir.strip_prefix(&tree).unwrap_or(dir);
+            let told = shell::path(label);
+            err(&format!(
+                "warning: {} is invalid, and compared with no image: `image-factory validate \
+                    {told}` tells why",
+                label.display()
+            ));
+        }
+        Ok(loaded.into_iter().flatten().map(|loaded| loaded.bundle).collect())
     }
 
     /// All definitions of the tree, without `--set`; none outside of a tree.

@@ -1,14 +1,16 @@
 //! `image-factory image`
 use std::process::ExitCode;
 
-use super::{Context, Failure, out};
-use crate::lifecycle::lineage;
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::{Context, Failure, err, out};
+use crate::lifecycle::lineage::{self, Sources};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::there_are;
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family;
 use crate::model::image::{Image, Provenance, State};
-use crate::provider::Provider;
+use crate::provider::{CloudError, Provider};
 use crate::text::suggest;
 
 mod adopt;
@@ -20,9 +22,11 @@ mod lifecycle;
 pub enum Command {
     /// List images, newest first
     ///
-    /// The column NOTE marks the image that a family's name refers to (`current`), current images
-    /// that a build would replace by a different one (`stale`; `image show` gives the reason),
-    /// hidden images, and images published before images carried a proof of origin (`legacy`).
+    /// The column NOTE marks the image that a family's name refers to (`current`), images that a
+    /// build would replace by a different one (`stale`; `image show` gives the reason), hidden
+    /// images, images that a person made active again and no prune touches (`held`), and images
+    /// published before images carried a proof of origin (`legacy`). What is stale is answered as
+    /// by `build --stale`: checksum lists of sources are read, too.
     ///
     /// STATE is `foreign` for an image that has the properties of a factory image without being
     /// one, such as a snapshot or a copy. A foreign image is never current, and never changed or
@@ -35,10 +39,10 @@ pub enum Command {
     ///
     /// The lineage is the image it was built from, and whether that image is unchanged; the images
     /// built from it; the commit and the digest of its definition; the results of its smoke checks;
-    /// and whether it is stale: its base has a newer image, or its definition in this tree has
-    /// changed.
+    /// and whether it is stale: its base has a newer image, or its definition in this tree or the
+    /// checksum of its source has changed.
     Show {
-        /// ID, exact name, or family (its current image)
+        /// ID, exact name, or family (its current image, else its newest, with a warning)
         image: String,
     },
     /// Make a family's previous image current again
@@ -79,8 +83,13 @@ pub enum Command {
     /// not prove that a run of the factory published it. Nor does it delete an image that a server,
     /// a volume, a machine of a build, or a current image built from it still needs.
     ///
+    /// An image that a person made active again (`image deprecate --undo`) stays until a person
+    /// deprecates it.
+    ///
     /// The exit code is 0 even if there is nothing to prune, 2 if neither --keep nor a definition
-    /// gives the number to keep, and 20 for a family that has neither an image nor a definition.
+    /// gives the number to keep, 10 if a definition that would give it is invalid (families of
+    /// valid ones are pruned all the same), and 20 for a family that has neither an image nor a
+    /// definition.
     /// --dry-run has the same exit codes.
     #[command(
         after_help = "Examples:\n  image-factory image prune --dry-run             show what would \
@@ -100,7 +109,7 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
             if context.common.json {
                 out(&json(&listed.iter().map(|image| value(image)).collect::<Vec<_>>()));
             } else {
-                out(&table(&images, &listed, &context.sound().await?));
+                out(&table(&listed, &notes(context, &*cloud, &images, &listed).await?));
             }
         }
         Command::Show { image } => show::run(context, &*cloud, image).await?,
@@ -178,10 +187,21 @@ fn value(image: &Image) -> serde_json::Value {
     value
 }
 
-/// Finds an image by ID, exact name or family (its current image). Fails if several match.
+/// Finds an image by ID, exact name or family. Fails if several match. Says so if a family has no
+/// current image, and its newest is taken for it.
 pub fn find<'a>(images: &'a [Image], wanted: &str) -> Result<Option<&'a Image>, Failure> {
     match &family::find(images, wanted)[..] {
-        [one] => Ok(Some(one)),
+        [one] => {
+            if family::is_stand_in(images, one, wanted) {
+                let how = if one.hidden { "hidden" } else { one.state.name() };
+                err(&format!(
+                    "warning: family {wanted} has no current image; its newest is {}, which is \
+                        {how}",
+                    label(one)
+                ));
+            }
+            Ok(Some(one))
+        }
         [] => Ok(None),
         all => Err(several(wanted, all)),
     }
@@ -196,14 +216,14 @@ fn label(image: &Image) -> String {
     format!("{} ({})", image.name, image.id)
 }
 
-fn table(images: &[Image], listed: &[&Image], bundles: &[Definition]) -> String {
+fn table(listed: &[&Image], notes: &[String]) -> String {
     let name = listed.iter().map(|i| i.name.len()).max().unwrap_or(0).max("NAME".len());
     let mut lines = vec![format!(
         "{:<36}  {:<name$}  {:<10}  {:>9}  {:<16}  NOTE",
         "ID", "NAME", "STATE", "SIZE", "CREATED"
     )];
-    for i in listed {
-        let (created, note) = (i.created.strftime("%Y-%m-%d %H:%M"), note(images, i, bundles));
+    for (i, note) in listed.iter().zip(notes) {
+        let created = i.created.strftime("%Y-%m-%d %H:%M");
         let state = if matches!(i.provenance(), Provenance::Foreign(_)) {
             "foreign"
         } else {
@@ -220,37 +240,51 @@ fn table(images: &[Image], listed: &[&Image], bundles: &[Definition]) -> String 
     lines.join("\n")
 }
 
-fn note(images: &[Image], image: &Image, bundles: &[Definition]) -> String {
-    match image.provenance() {
-        Provenance::Foreign(why) => return why,
-        Provenance::Legacy => {
-            return ["legacy", &standing_note(images, image, bundles)]
-                .join(", ")
-                .trim_end_matches(", ")
-                .to_owned();
-        }
-        Provenance::Ours => {}
-    }
-    standing_note(images, image, bundles)
+/// Definitions whose inputs are read in parallel.
+const AT_ONCE: usize = 8;
+
+async fn notes(
+    context: &Context,
+    cloud: &dyn Provider,
+    images: &[Image],
+    listed: &[&Image],
+) -> Result<Vec<String>, Failure> {
+    let definitions = context.sound().await?;
+    let fetch = lineage::fetch(&context.home, &context.proxies);
+    let from = Sources { cloud, fetch: &fetch, cancel: &context.cancel };
+    let notes = listed.iter().map(|image| note(from, images, image, &definitions));
+    Ok(futures_util::stream::iter(notes).buffered(AT_ONCE).try_collect().await?)
 }
 
-fn standing_note(images: &[Image], image: &Image, bundles: &[Definition]) -> String {
-    if let Some(at) = image.hidden_at().filter(|_| image.hidden) {
-        return format!("hidden {}", at.strftime("%Y-%m-%d"));
-    }
-    if image.hidden {
-        return "hidden".into();
-    }
-    if image.state != State::Active
-        || family::current(images, &image.family).is_none_or(|c| c.id != image.id)
-    {
-        return String::new();
-    }
-    let now = match lineage::definition_of(bundles, image) {
-        Some(bundle) => lineage::now_among(images, bundle),
-        None => {
-            family::CurrentInputs { inputs: None, base: family::newer_base(images, image).cloned() }
-        }
+async fn note(
+    from: Sources<'_>,
+    images: &[Image],
+    image: &Image,
+    definitions: &[Definition],
+) -> Result<String, CloudError> {
+    let legacy = match image.provenance() {
+        Provenance::Foreign(why) => return Ok(why),
+        Provenance::Legacy => "legacy",
+        Provenance::Ours => "",
     };
-    if family::stale(image, &now).is_empty() { "current".into() } else { "current, stale".into() }
+    let current = family::current(images, &image.family);
+    let definition = lineage::definition_of(definitions, image);
+    let latest = definition.map_or(current, |bundle| lineage::latest(images, bundle));
+    let is = |other: Option<&Image>| other.is_some_and(|other| other.id == image.id);
+    let mut stale = "";
+    if is(latest) {
+        let now = lineage::now_of(from, images, image, definition).await?;
+        if let Some(unknown) = &now.unknown {
+            err(&format!("warning: whether {} is stale is not known: {unknown}", label(image)));
+        }
+        stale = if family::stale(image, &now).is_empty() { "" } else { "stale" };
+    }
+    let hidden = match image.hidden_at().filter(|_| image.hidden) {
+        Some(at) => format!("hidden {}", at.strftime("%Y-%m-%d")),
+        None if image.hidden => "hidden".into(),
+        None => String::new(),
+    };
+    let held = if image.is_held() { "held" } else { "" };
+    let notes = [legacy, &hidden, if is(current) { "current" } else { "" }, stale, held];
+    Ok(notes.into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join(", "))
 }

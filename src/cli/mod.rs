@@ -93,6 +93,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
+    if let (false, Some(set)) = (command.reads_values(), context.common.sets.first()) {
+        return Err(Failure::usage(format!("`--set {set}` changes nothing in this command"))
+            .hint("it changes values for `build`, `plan`, `render`, `shell`, `test`, `validate`"));
+    }
     match command {
         Command::Build(args) => build::run(context, &args).await,
         Command::Validate(args) => validate::run(context, &args).await,

@@ -2,10 +2,11 @@
 use crate::model::category::IMAGES;
 use std::process::ExitCode;
 
-use super::{Context, Failure, build, err, exit};
+use super::{Context, Failure, LoadResult, build, err, exit, findings};
 use crate::engine::Goal;
 use crate::frontend::{self, build_vars};
 use crate::jobs::{RunOptions, RunRequest};
+use crate::lifecycle::lineage;
 use crate::model::definition::Definition;
 
 use crate::model::facts::{BaseLookup, FactsQuery};
@@ -25,10 +26,10 @@ an operating system to os/target/NAME-test/. The last lines of the output name t
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// ID, exact name, or family (its newest active image)
+    /// ID, exact name, or family (its current image, else its newest, with a warning)
     image: String,
-    /// Definition whose `tests`, network and user apply [default: the one that makes images of this
-    /// family]
+    /// Definition whose `tests`, network and user apply [default: the one that made the image, else
+    /// the one of its family]
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
     /// Keep the machines of a failed test, and print the command that logs in to one
@@ -87,7 +88,7 @@ async fn there(context: &Context, cloud: &dyn Provider, image: &str) -> Result<(
     Err(Failure::cloud(format!("no image `{image}`")).hint(hint))
 }
 
-/// The named definition, or the one that makes images of this family.
+/// The named definition, or the one that made the image.
 async fn definition(
     context: &Context,
     args: &Args,
@@ -97,22 +98,22 @@ async fn definition(
         let bundles = context.load(std::slice::from_ref(named)).await?;
         return Ok(bundles.into_iter().next());
     }
-    let family = image.map(|i| i.family.as_str()).filter(|f| !f.is_empty());
-    if let (Some(family), Ok(tree)) = (family, context.tree()) {
-        let dirs = frontend::all(&tree);
-        let found = context.definitions(&tree, &[], &dirs).await?;
-        let maker = found
-            .iter()
-            .position(|one| one.as_ref().is_ok_and(|loaded| loaded.bundle.name == family));
-        if let Some(dir) = maker.map(|at| dirs[at].clone()) {
-            let meant = context.definitions(&tree, &[dir], &[]).await?.into_iter().next();
-            return meant
-                .transpose()
-                .map(|one| one.map(|loaded| loaded.bundle))
-                .map_err(|unsound| Failure::bundle(unsound.findings));
-        }
-    }
-    Ok(None)
+    let (Some(image), Ok(tree)) = (image, context.tree()) else { return Ok(None) };
+    let dirs = frontend::all(&tree);
+    let found = context.definitions(&tree, &[], &dirs).await?;
+    let read: Vec<&Definition> = found.iter().filter_map(findings::read).collect();
+    let Some(maker) = lineage::definition_of(read, image).map(|one| one.label.clone()) else {
+        return Ok(None);
+    };
+    let of_maker = |one: &LoadResult| findings::read(one).is_some_and(|one| one.label == maker);
+    let Some(dir) = found.iter().position(of_maker).map(|at| dirs[at].clone()) else {
+        return Ok(None);
+    };
+    let meant = context.definitions(&tree, &[dir], &[]).await?.into_iter().next();
+    meant
+        .transpose()
+        .map(|one| one.map(|loaded| loaded.bundle))
+        .map_err(|unsound| Failure::bundle(unsound.findings))
 }
 
 /// A synthetic definition for an image without one, with the values of `--set`. Its directory must

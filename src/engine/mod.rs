@@ -2,8 +2,10 @@
 //! publish; and the one road home.
 use std::sync::Arc;
 
+use crate::model::digest::Digest;
 use crate::model::event::{Stage, Tally};
 use crate::model::image::{self, Image, State};
+use crate::provider::CloudError;
 use crate::provider::ledger::{Kind, Leak};
 
 pub mod ansible;
@@ -36,7 +38,7 @@ pub use context::BuildContext;
 pub use error::BuildError;
 use error::exec_reason;
 pub use unwind::unwind;
-use unwind::{end_processes, retire};
+use unwind::{end_processes, retire, retire_source};
 
 /// How far the line is walked.
 #[derive(Clone)]
@@ -103,7 +105,7 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
 async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Built, BuildError> {
     let plan = site.plan;
     let mut tally = Tally::default();
-    let base = source::image(site).await?;
+    let (base, source) = source::image(site).await?;
     let mut identities = Vec::new();
     let image = match &plan.builder {
         Some(wanted) => {
@@ -124,6 +126,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             let captured = site.stage(Stage::Capture, machine::capture(site, builder)).await?;
             *up = None;
             retire(site, &name).await;
+            retire_source(site, &base).await;
             if let Some(smoke) = &plan.smoke {
                 let (image, build_key) = (&captured, Some(build_key));
                 let candidate = smoke::Candidate { image, earlier: &identities, build_key };
@@ -139,11 +142,26 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             base
         }
     };
-    if matches!(site.until, Goal::Tested) {
-        return Ok(Built::Tested);
+    match &site.until {
+        Goal::Published => {
+            let publish = publish(site, &image, Facts { tests: tally, source });
+            Ok(Built::Image(Box::new(site.stage(Stage::Publish, publish).await?)))
+        }
+        Goal::Tested => Ok(Built::Tested),
+        // A visit has a builder, and ends there. Whatever a plan says, it publishes nothing.
+        Goal::Provisioned(_) => Err(CloudError::refused(
+            "open the builder",
+            "the plan has none, and a visit publishes nothing",
+        )
+        .into()),
     }
-    let published = site.stage(Stage::Publish, publish(site, &image, tally)).await?;
-    Ok(Built::Image(Box::new(published)))
+}
+
+/// What a build has found out of its image.
+struct Facts {
+    tests: Tally,
+    /// Checksum of the file that is its source.
+    source: Option<Digest>,
 }
 
 /// The builder is opened for a person, whatever became of the steps.
@@ -172,10 +190,13 @@ async fn visited(
 async fn publish(
     site: &BuildContext<'_>,
     staged: &Image,
-    tests: Tally,
+    found: Facts,
 ) -> Result<Image, BuildError> {
     let mut publication = site.plan.publish.clone();
-    publication.properties.insert(image::TESTS.into(), tests.to_string());
+    publication.properties.insert(image::TESTS.into(), found.tests.to_string());
+    publication
+        .properties
+        .extend(found.source.map(|digest| (image::SOURCE.to_owned(), digest.to_string())));
     let image = match site.cloud.artifacts().publish(site.cx, staged, &publication).await {
         Ok(image) => image,
         // The write may have been done and its answer lost: what the cloud shows counts, if it

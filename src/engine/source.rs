@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::heard::LastLines;
 use super::{BuildContext, BuildError, child, exec_reason};
 use crate::fetch::{Fetch, RetryPolicy, TransferContext, unpack};
+use crate::model::digest::Digest;
 use crate::model::event::Stage;
 use crate::model::format::Format;
 use crate::model::image::{self, Image};
@@ -17,10 +18,15 @@ use crate::system::disk;
 use crate::system::exec::{self, Cmd};
 use crate::wall::WorkDir;
 
-pub(super) async fn image(site: &BuildContext<'_>) -> Result<Image, BuildError> {
+/// The image that a build begins with, and the checksum of the file that it was made from: of a
+/// download or a local file.
+pub(super) async fn image(site: &BuildContext<'_>) -> Result<(Image, Option<Digest>), BuildError> {
     match &site.plan.origin {
-        Origin::Base(image) => Ok(image.as_ref().clone()),
-        Origin::Script(script) => site.stage(Stage::Source, from_script(site, script)).await,
+        Origin::Base(image) => Ok((image.as_ref().clone(), None)),
+        Origin::Script(script) => {
+            let made = site.stage(Stage::Source, from_script(site, script)).await?;
+            Ok((made, None))
+        }
         Origin::Url { wish, format } => {
             site.stage(Stage::Source, from_elsewhere(site, wish, *format)).await
         }
@@ -43,15 +49,17 @@ async fn from_elsewhere(
     site: &BuildContext<'_>,
     wish: &Download,
     format: Option<Format>,
-) -> Result<Image, BuildError> {
+) -> Result<(Image, Option<Digest>), BuildError> {
     let (cx, plan) = (site.cx, site.plan);
     let job =
         TransferContext::new(&cx.events, &cx.cancel, Duration::from_secs(plan.timeouts.source));
-    let got =
-        Fetch::new(&site.downloads, RetryPolicy::default(), &site.proxies).get(wish, &job).await?;
-    if let Some(digest) = &got.digest {
-        cx.events.note(format!("source {}: {digest}", wish.from));
-    }
+    let fetch = Fetch::new(&site.downloads, RetryPolicy::default(), &site.proxies);
+    let got = fetch.get(wish, &job).await?;
+    let digest = match &got.digest {
+        Some(compared) => compared.clone(),
+        None => fetch.digest(wish, &job).await?,
+    };
+    cx.events.note(format!("source {}: {digest}", wish.from));
     let file = match unpack::packing(&got.file)? {
         None => got.file,
         Some(packing) => {
@@ -64,7 +72,7 @@ async fn from_elsewhere(
     // Names what the user knows; the cloud looks again, and knows the file by where it lies.
     disk::inspect_as(&file, format)
         .map_err(|why| CloudError::refused(wish.from.to_string(), why))?;
-    take_in(site, &file).await
+    Ok((take_in(site, &file).await?, Some(digest)))
 }
 
 async fn take_in(site: &BuildContext<'_>, file: &Path) -> Result<Image, BuildError> {

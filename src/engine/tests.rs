@@ -29,6 +29,7 @@ use crate::wall::Wall;
 
 mod fake;
 mod smoke;
+mod source;
 mod space;
 mod stopped;
 mod world;

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::BuildContext;
 use crate::model::event::{Event, Stage, seconds};
+use crate::model::image::Image;
 use crate::provider::CloudError;
 use crate::provider::ledger::{Entry, Kind, Leak};
 use crate::system::exec::{self, process};
@@ -84,10 +85,19 @@ pub(super) async fn end_processes(site: &BuildContext<'_>) -> Vec<Leak> {
 /// A builder that has done its work gives back what it holds of the project's quota before the next
 /// machines come up. What cannot be deleted now is deleted on the way home.
 pub(super) async fn retire(site: &BuildContext<'_>, machine: &str) {
-    let of_it = |e: &&Entry| {
+    let of_it = |e: &Entry| {
         e.name == machine && matches!(e.kind, Kind::Machine | Kind::Address | Kind::Volume)
     };
-    for entry in site.cx.ledger.entries().iter().filter(of_it) {
+    delete_now(site, of_it).await;
+}
+
+/// The same for the staged source of a captured builder. A base is not the run's.
+pub(super) async fn retire_source(site: &BuildContext<'_>, source: &Image) {
+    delete_now(site, |e| e.kind == Kind::Image && e.id.as_ref() == Some(&source.id)).await;
+}
+
+async fn delete_now(site: &BuildContext<'_>, which: impl Fn(&Entry) -> bool) {
+    for entry in site.cx.ledger.entries().iter().filter(|e| which(e)) {
         if let Ok(Ok(())) =
             tokio::time::timeout(DELETE, site.cloud.resources().delete(&site.plan.run, entry)).await
         {

@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::model::digest::Digest;
+use crate::model::digest::{Algorithm, Digest};
 use crate::model::event::Events;
 use crate::model::source::{ChecksumSource, Download};
 use crate::model::source_uri::SourceUri;
@@ -51,6 +51,13 @@ impl Default for RetryPolicy {
             pause: seconds(1),
             longest: seconds(60),
         }
+    }
+}
+
+impl RetryPolicy {
+    /// For a question that somebody waits for.
+    pub fn brief() -> Self {
+        Self { connect: Duration::from_secs(10), tries: 2, ..Self::default() }
     }
 }
 
@@ -223,6 +230,27 @@ impl Fetch {
                 self.through_cache(url, &download.from, wanted, job).await
             }
             (SourceUri::Url(_), None) => Err(FetchError::Unusable {
+                url: download.from.to_string(),
+                reason: "it has no checksum".into(),
+            }),
+        }
+    }
+
+    /// Checksum that the file should have now: the definition's, the publisher's, or a local file's
+    /// own. Downloads a list at most.
+    pub async fn digest(
+        &self,
+        download: &Download,
+        job: &TransferContext,
+    ) -> Result<Digest, FetchError> {
+        match (&download.sum, &download.from) {
+            (Some(ChecksumSource::Given(digest)), _) => Ok(digest.clone()),
+            (Some(ChecksumSource::List(list)), from) => self.listed(from, list, job).await,
+            (None, SourceUri::File(path)) => {
+                job.events.doing(format!("taking the checksum of {}", path.display()));
+                Ok(partial_file::hash(path, Algorithm::Sha512, job).await?.0)
+            }
+            (None, SourceUri::Url(_)) => Err(FetchError::Unusable {
                 url: download.from.to_string(),
                 reason: "it has no checksum".into(),
             }),

@@ -205,17 +205,34 @@ fn hash_all(
 
 /// Hashes a file and compares the digest.
 pub async fn verify(path: &Path, wanted: &Digest, job: &TransferContext) -> Result<(), FetchError> {
-    let (file, expected, job) = (path.to_owned(), wanted.clone(), job.clone());
+    match hash(path, wanted.algorithm, job).await? {
+        (got, _) if got == *wanted => Ok(()),
+        (got, bytes) => Err(FetchError::Checksum {
+            from: path.display().to_string(),
+            bytes,
+            got,
+            wanted: wanted.clone(),
+        }),
+    }
+}
+
+/// Digest and length of a file.
+pub async fn hash(
+    path: &Path,
+    algorithm: Algorithm,
+    job: &TransferContext,
+) -> Result<(Digest, u64), FetchError> {
+    let (file, job) = (path.to_owned(), job.clone());
     let work = move || {
         let mut from = File::open(&file).map_err(FetchError::io("read", &file))?;
         let of = from.metadata().map_or(0, |m| m.len());
         let (mut hasher, mut bytes, mut progress) =
-            (Hasher::new(expected.algorithm), 0, Progress::new(&job));
+            (Hasher::new(algorithm), 0, Progress::new(&job));
         let mut chunk = vec![0; 1 << 20];
         loop {
             job.check(file.display())?;
             match from.read(&mut chunk) {
-                Ok(0) => break,
+                Ok(0) => return Ok((hasher.finish(), bytes)),
                 Ok(n) => {
                     hasher.update(&chunk[..n]);
                     bytes += n as u64;
@@ -224,15 +241,6 @@ pub async fn verify(path: &Path, wanted: &Digest, job: &TransferContext) -> Resu
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(FetchError::io("read", &file)(e)),
             }
-        }
-        match hasher.finish() {
-            got if got == expected => Ok(()),
-            got => Err(FetchError::Checksum {
-                from: file.display().to_string(),
-                bytes,
-                got,
-                wanted: expected,
-            }),
         }
     };
     spawn_blocking(work)

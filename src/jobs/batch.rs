@@ -19,6 +19,7 @@ use crate::frontend::build_vars;
 use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
 use crate::model::event::{Event, Stamped};
+use crate::provider::ledger::Leak;
 
 /// A bundle of a batch.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Job {
     pub base: Option<usize>,
     /// Why it was added, if nobody named it: its image is a missing base.
     pub added: Option<String>,
+    /// Why it cannot be built, whatever its missing base comes to.
+    unfit: Option<RunError>,
 }
 
 /// Result of a job.
@@ -43,7 +46,7 @@ const NOT_BEGUN: &str = "stopped by a signal before its turn came";
 
 impl Factory {
     /// The jobs for these bundles, each once. A missing base `os/<name>` becomes a job of its own,
-    /// so that it is built only once.
+    /// so that it is built only once; but not for bundles that cannot be built on it.
     pub async fn jobs(
         &self,
         options: &RunOptions,
@@ -52,7 +55,7 @@ impl Factory {
         let mut jobs: Vec<Job> = Vec::new();
         for bundle in named {
             if jobs.iter().all(|job| job.bundle.label != bundle.label) {
-                jobs.push(Job { bundle, base: None, added: None });
+                jobs.push(Job { bundle, base: None, added: None, unfit: None });
             }
         }
         let (mut looked, mut there) = (0, BTreeSet::new());
@@ -66,14 +69,36 @@ impl Factory {
             }
             let setup = Setup { factory: self, options };
             if let Some((base, why)) = missing_base(setup, bundle).await? {
-                let added = Some(first(&label, bundle, why));
-                jobs.push(Job { bundle: base, base: None, added });
+                let added = Some(why.to_owned());
+                jobs.push(Job { bundle: base, base: None, added, unfit: None });
             }
         }
         let all: Vec<&Definition> = jobs.iter().map(|job| &job.bundle).collect();
         let bases: Vec<_> = all.iter().map(|one| build_vars::base_among(&all, one)).collect();
         jobs.iter_mut().zip(bases).for_each(|(job, base)| job.base = base);
+        self.foresee(options, &mut jobs).await?;
+        leave_out_unneeded(&mut jobs);
+        say_why_added(&mut jobs);
         Ok(jobs)
+    }
+
+    /// Plans each job on a missing base as if the base were there: nobody waits for a base to hear
+    /// what was wrong before it was built.
+    async fn foresee(&self, options: &RunOptions, jobs: &mut [Job]) -> Result<(), RunError> {
+        for job in jobs.iter_mut().filter(|job| job.base.is_some()) {
+            let RunRequest { definition, options } = job.request(options);
+            let setup = Setup { factory: self, options: &options };
+            if missing_base(setup, &definition).await?.is_none() {
+                continue;
+            }
+            match self.plans(&options, &definition, Timestamp::now()).await {
+                Err(e @ (RunError::Bad(_) | RunError::Refused(_))) => job.unfit = Some(e),
+                // What is wrong with a base, its own run tells.
+                Ok(_) | Err(RunError::Base { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     /// Runs one definition, after its missing bases. The outcome is that of the definition, or of
@@ -102,14 +127,15 @@ impl Factory {
             let mut show = (options.show)(&job.bundle.label);
             show.take(&Stamped { at: Timestamp::now(), event: Event::Note { text } });
         }
-        let mut last: Option<RunOutcome> = None;
+        let (mut last, mut left): (Option<RunOutcome>, Vec<Leak>) = (None, Vec::new());
         self.schedule(&options, &jobs, 1, |index, end| match end {
             End::RunOutcome(ended, _) => {
-                let well = ended.result.is_ok() && ended.leaks.is_empty();
-                if index == 0 || !well {
-                    last = Some(*ended);
+                let built = is_built(&ended);
+                match index == 0 || !built {
+                    true => last = Some(*ended),
+                    false => left.extend(ended.leaks),
                 }
-                well
+                built
             }
             End::BaseFailed(_) | End::NotBegun => {
                 if let (Some(ended), Some(base)) = (last.take(), jobs[index].base) {
@@ -121,6 +147,10 @@ impl Factory {
             }
         })
         .await;
+        // What a base left behind does not stop the definition, and is told with it.
+        if let Some(ended) = &mut last {
+            ended.leaks.splice(0..0, left);
+        }
         match (last, options.cancel.check()) {
             (Some(ended), _) => ended,
             // A signal came before the first base.
@@ -168,7 +198,7 @@ impl Factory {
     ) {
         self.schedule(options, jobs, at_once, |index, end| {
             let built = match &end {
-                End::RunOutcome(ended, _) => ended.result.is_ok(),
+                End::RunOutcome(ended, _) => is_built(ended),
                 End::BaseFailed(base) => {
                     self.not_built(options, &jobs[index], &format!("base {base} was not built"));
                     false
@@ -195,6 +225,16 @@ impl Factory {
     ) {
         let mut schedule = Schedule::new(jobs.iter().map(|j| j.base).collect(), at_once);
         let mut running = FuturesUnordered::new();
+        for (index, job) in jobs.iter().enumerate() {
+            let Some(error) = job.unfit.as_ref().and_then(RunError::of_definition) else {
+                continue;
+            };
+            self.not_built(options, job, &error.to_string());
+            on_end(index, End::RunOutcome(Box::new(RunOutcome::not_begun(error)), 0.0));
+            for other in schedule.ended(index, false) {
+                on_end(other, End::BaseFailed(job.bundle.label.clone()));
+            }
+        }
         loop {
             while options.cancel.check().is_ok()
                 && let Some(index) = schedule.next()
@@ -232,14 +272,44 @@ impl Job {
     }
 }
 
-/// The outcome of a definition whose base came to `ended`, and why it was not built.
-fn without_base(ended: RunOutcome, base: &str) -> (RunOutcome, String) {
-    match ended.result {
-        Ok(_) => (ended, "its base left something behind when it was built".into()),
-        Err(e) => {
-            let e = RunError::Base { base: base.to_owned(), source: Box::new(e) };
-            let why = e.to_string();
-            (RunOutcome { result: Err(e), ..ended }, why)
+/// Whether those on it can be built. What it left behind stops nobody.
+fn is_built(ended: &RunOutcome) -> bool {
+    ended.result.is_ok()
+}
+
+/// Removes added bases that only unfit jobs stand on.
+fn leave_out_unneeded(jobs: &mut Vec<Job>) {
+    let needed = |jobs: &[Job], base: usize| {
+        jobs.iter().any(|job| job.base == Some(base) && job.unfit.is_none())
+    };
+    while let Some(at) = (0..jobs.len()).find(|at| jobs[*at].added.is_some() && !needed(jobs, *at))
+    {
+        jobs.remove(at);
+        for job in jobs.iter_mut() {
+            job.base = job.base.filter(|base| *base != at).map(|b| if b > at { b - 1 } else { b });
         }
     }
+}
+
+/// Puts in words why bases were added, each with a job that it is built for.
+fn say_why_added(jobs: &mut [Job]) {
+    for at in 0..jobs.len() {
+        let is_on_it = |job: &&Job| job.base == Some(at) && job.unfit.is_none();
+        let (job, on_it) = (&jobs[at], jobs.iter().find(is_on_it));
+        let words = job.added.as_ref().zip(on_it);
+        let words = words.map(|(why, on_it)| first(&job.bundle.label, &on_it.bundle, why));
+        jobs[at].added = words;
+    }
+}
+
+/// The outcome of a definition whose base failed with `ended`, and why it was not built.
+fn without_base(ended: RunOutcome, base: &str) -> (RunOutcome, String) {
+    let ended = RunOutcome {
+        result: ended
+            .result
+            .map_err(|e| RunError::Base { base: base.to_owned(), source: Box::new(e) }),
+        ..ended
+    };
+    let why = ended.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    (ended, why)
 }

@@ -6,7 +6,7 @@ use super::factory::Setup;
 use super::heat::heat_accepts;
 use super::outcome::{RetainedMachine, RunError, RunOutcome};
 use super::results::Results;
-use super::retention::prune_family;
+use super::retention::settle_family;
 use super::run::Begun;
 use crate::engine::run_dir::Record;
 use crate::engine::{BuildError, Built, Outcome as Ended};
@@ -43,8 +43,8 @@ impl Ending<'_> {
         {
             result = Err(RunError::Output(e));
         }
-        if let (Ok(()), Some(_), Some(keep)) = (&result, &image, self.plan.keep) {
-            prune_family(self.setup, self.plan, keep, cx).await;
+        if let (Ok(()), Some(image)) = (&result, &image) {
+            settle_family(self.setup, self.plan, image, cx).await;
         }
         let record = Record {
             run: self.plan.run.clone(),

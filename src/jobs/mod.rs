@@ -27,4 +27,4 @@ pub use factory::{Factory, RunHandle};
 pub use outcome::{RetainedMachine, RunError, RunOutcome};
 pub use request::{RunOptions, RunRequest, Show};
 pub use results::Results;
-pub use stale::{Need, needs};
+pub use stale::Need;

@@ -43,6 +43,15 @@ impl From<RunDirError> for RunError {
 }
 
 impl RunError {
+    /// The same, if it is what a plan found: of the definition, the cloud or this machine.
+    pub(super) fn of_definition(&self) -> Option<Self> {
+        match self {
+            Self::Bad(all) => Some(Self::Bad(all.clone())),
+            Self::Refused(all) => Some(Self::Refused(all.clone())),
+            _ => None,
+        }
+    }
+
     /// The text of a run that has no plan. It begins with the number of errors if there are
     /// several: the last line of a run shows the first line alone.
     pub(super) fn unplanned(&self) -> String {

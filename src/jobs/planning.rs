@@ -10,6 +10,7 @@ use super::factory::{Factory, Setup};
 use super::outcome::RunError;
 use super::request::RunOptions;
 use super::run::reading;
+use crate::engine::Goal;
 use crate::engine::run_dir::names_of_live_runs;
 use crate::frontend::{self, build_vars};
 use crate::lifecycle::base_name;
@@ -46,14 +47,25 @@ async fn make_plans(
 ) -> Result<Vec<Plan>, RunError> {
     let run = plan::run_id(now, 0);
     let mut plans = match missing_base(setup, bundle).await? {
-        Some((base, _)) => Box::pin(make_plans(setup, &base, now, cx)).await?,
+        Some((base, _)) => {
+            let options = RunOptions { goal: Goal::Published, ..setup.options.clone() };
+            let of_base = Setup { options: &options, ..setup };
+            Box::pin(make_plans(of_base, &base, now, cx))
+                .await
+                .map_err(|e| RunError::Base { base: base.label.clone(), source: Box::new(e) })?
+        }
         None => Vec::new(),
     };
-    let base = plans.last().map(Plan::expected);
     let live =
         names_of_live_runs(&setup.factory.home, setup.factory.provider.name()).unwrap_or_default();
-    let taken_by = live.get(&plan::image_name(bundle, now)).map(String::as_str);
-    plans.push(make_plan(setup, bundle, &Moment { run: &run, now, base, taken_by }, cx).await?);
+    let moment = Moment {
+        run: &run,
+        now,
+        base: plans.last().map(Plan::expected),
+        bases: plans.len() as u64,
+        taken_by: live.get(&plan::image_name(bundle, now)).map(String::as_str),
+    };
+    plans.push(make_plan(setup, bundle, &moment, cx).await?);
     Ok(plans)
 }
 
@@ -63,6 +75,8 @@ pub(super) struct Moment<'m> {
     pub now: Timestamp,
     /// The base that is going to be there, in place of what the cloud has.
     pub base: Option<Image>,
+    /// How many bases are built before, and stay.
+    pub bases: u64,
     /// The live run that is going to publish an image of the name that is wanted.
     pub taken_by: Option<&'m str>,
 }
@@ -103,13 +117,11 @@ pub(super) async fn make_plan(
         cloud,
         host: host.map_err(CloudError::from)?,
     };
-    let plan =
-        plan::plan(bundle, &facts, &Request { run: at.run, now, purpose }).map_err(|unfit| {
-            match unfit.refuses {
-                true => RunError::Refused(unfit.wrong),
-                false => RunError::Bad(unfit.wrong),
-            }
-        })?;
+    let request = Request { run: at.run, now, purpose, bases: at.bases };
+    let plan = plan::plan(bundle, &facts, &request).map_err(|unfit| match unfit.refuses {
+        true => RunError::Refused(unfit.wrong),
+        false => RunError::Bad(unfit.wrong),
+    })?;
     let plan = if setup.options.tests() { plan.testing() } else { plan };
     let mut unfit = setup.factory.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
     let lacks = ready::lacks(&plan, &setup.factory.home.data, &cx.cancel)

@@ -108,6 +108,7 @@ async fn planned(setup: Setup<'_>, bundle: &Definition, begun: &Begun) -> Result
         run: &begun.run,
         now: begun.now,
         base: None,
+        bases: 0,
         taken_by: begun.dir.taken_by.as_deref(),
     };
     let plan = make_plan(setup, bundle, &moment, cx).await?;

@@ -1,16 +1,25 @@
 //! Which definitions need a build, and why.
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::factory::Factory;
 use crate::frontend::build_vars;
-use crate::lifecycle::lineage;
+use crate::lifecycle::lineage::{self, Sources};
 use crate::model::definition::Definition;
-use crate::model::family;
-use crate::provider::{CloudError, Provider};
+use crate::model::family::{self, CurrentInputs};
+use crate::model::image::Image;
+use crate::provider::CloudError;
+use crate::system::cancel::Cancel;
+
+/// Definitions whose inputs are read in parallel.
+const AT_ONCE: usize = 8;
 
 /// Whether a definition needs a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
     /// The reasons.
     Stale(Vec<String>),
-    Fresh,
+    /// With what could not be compared, if anything.
+    Fresh(Option<String>),
     /// No image of it exists.
     NeverBuilt,
     /// It has images, but for this reason none that its family's name refers to.
@@ -19,49 +28,63 @@ pub enum Need {
     RolledBack(String),
 }
 
-/// Whether each of `bundles` needs a build. With `named`, the user selected them, and never-built
-/// ones are built too; otherwise only those with an active image.
-pub async fn needs(
-    cloud: &dyn Provider,
-    bundles: &[Definition],
-    named: bool,
-) -> Result<Vec<Need>, CloudError> {
-    let images = cloud.artifacts().list().await?;
-    let mut needs = Vec::new();
-    for bundle in bundles {
-        let Some(image) = family::current(&images, &bundle.name) else {
-            let (deprecated, hidden) = (
-                family::deprecated(&images, &bundle.name).len(),
-                family::hidden(&images, &bundle.name).len(),
-            );
-            let why = match (deprecated, hidden) {
-                (0, 0) => "it was never built",
-                (0, _) => "all its images are hidden",
-                (_, 0) => "all its images are deprecated",
-                _ => "all its images are deprecated or hidden",
-            };
-            needs.push(match named {
-                true => Need::Stale(vec![why.into()]),
-                false if deprecated + hidden > 0 => Need::NoneActive(why.into()),
-                false => Need::NeverBuilt,
-            });
-            continue;
-        };
-        let now = lineage::now(cloud, &images, bundle).await?;
-        let why = family::stale(image, &now);
-        needs.push(match family::rolled_back(&images, image, &now) {
-            _ if why.is_empty() => Need::Fresh,
-            Some(same) => Need::RolledBack(same.name.clone()),
-            None => Need::Stale(why),
-        });
+impl Factory {
+    /// Whether each of `bundles` needs a build. With `named`, the user selected them, and
+    /// never-built ones are built too; otherwise only those with an active image.
+    pub async fn needs(
+        &self,
+        bundles: &[Definition],
+        named: bool,
+        cancel: &Cancel,
+    ) -> Result<Vec<Need>, CloudError> {
+        let images = self.provider.artifacts().list().await?;
+        let fetch = lineage::fetch(&self.home, &self.proxies);
+        let from = Sources { cloud: &*self.provider, fetch: &fetch, cancel };
+        let now = bundles.iter().map(|bundle| lineage::now(from, &images, bundle));
+        let now: Vec<CurrentInputs> =
+            futures_util::stream::iter(now).buffered(AT_ONCE).try_collect().await?;
+        let mut needs: Vec<Need> = bundles
+            .iter()
+            .zip(now)
+            .map(|(bundle, now)| need(&images, bundle, now, named))
+            .collect();
+        let all: Vec<&Definition> = bundles.iter().collect();
+        let bases: Vec<Option<(usize, &str)>> = all
+            .iter()
+            .map(|b| build_vars::base_among(&all, b).map(|base| (base, all[base].label.as_str())))
+            .collect();
+        spread(&mut needs, &bases);
+        Ok(needs)
     }
-    let all: Vec<&Definition> = bundles.iter().collect();
-    let bases: Vec<Option<(usize, &str)>> = all
-        .iter()
-        .map(|b| build_vars::base_among(&all, b).map(|base| (base, all[base].label.as_str())))
-        .collect();
-    spread(&mut needs, &bases);
-    Ok(needs)
+}
+
+fn need(images: &[Image], bundle: &Definition, now: CurrentInputs, named: bool) -> Need {
+    let image = lineage::latest(images, bundle);
+    let why = match image {
+        Some(image) => family::stale(image, &now),
+        None => vec![no_image(images, &bundle.name)],
+    };
+    match family::rolled_back(images, &bundle.name, image, &now) {
+        _ if why.is_empty() => Need::Fresh(now.unknown),
+        Some(same) => Need::RolledBack(same.name.clone()),
+        None if image.is_some() || named => Need::Stale(why),
+        None if family::all(images).contains(&bundle.name.as_str()) => {
+            Need::NoneActive(why.join("; "))
+        }
+        None => Need::NeverBuilt,
+    }
+}
+
+/// Why nothing is there to compare with.
+fn no_image(images: &[Image], family: &str) -> String {
+    let deprecated = family::deprecated(images, family).len();
+    match (deprecated, family::hidden(images, family).len()) {
+        (0, 0) => "it was never built",
+        (0, _) => "all its images are hidden",
+        (_, 0) => "all its images are deprecated",
+        _ => "all its images are deprecated or hidden",
+    }
+    .into()
 }
 
 /// Marks bundles whose base is rebuilt.
@@ -71,7 +94,7 @@ fn spread(needs: &mut [Need], bases: &[Option<(usize, &str)>]) {
         for index in 0..needs.len() {
             let Some((base, label)) = bases[index] else { continue };
             if matches!(needs[base], Need::Stale(_))
-                && matches!(needs[index], Need::Fresh | Need::RolledBack(_))
+                && matches!(needs[index], Need::Fresh(_) | Need::RolledBack(_))
             {
                 needs[index] = Need::Stale(vec![format!("its base {label} is rebuilt")]);
             }
@@ -87,12 +110,12 @@ mod tests {
     fn what_stands_on_something_stale_is_stale() {
         let changed = || Need::Stale(vec!["its definition changed".into()]);
         let mut needs = [
-            Need::Fresh,
-            Need::Fresh,
+            Need::Fresh(None),
+            Need::Fresh(None),
             changed(),
             Need::NeverBuilt,
             Need::RolledBack("x".into()),
-            Need::Fresh,
+            Need::Fresh(None),
         ];
         // 0 on 1 on 2; 3 and 4 on 2; 5 on none.
         let bases = [
@@ -113,7 +136,7 @@ mod tests {
                 changed(),
                 Need::NeverBuilt,
                 rebuilt("os/c"),
-                Need::Fresh
+                Need::Fresh(None)
             ]
         );
     }

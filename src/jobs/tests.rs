@@ -187,3 +187,101 @@ async fn two_runs_of_one_factory_are_tasks() {
     assert_eq!(recorder.events().iter().filter(|e| finished(e)).count(), 1);
     assert_eq!(cloud.snapshot(), before, "nothing is left of either");
 }
+
+/// `os/t`, which is a file, and bundles on it with these lines.
+fn on_a_file(tree: &Path, bundles: &[(&str, &str)]) -> Vec<Definition> {
+    let mut disk = vec![0; 1 << 20];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    fs::create_dir_all(tree.join("os/t")).unwrap();
+    fs::write(tree.join("os/t/disk.img"), disk).unwrap();
+    let vars = "bundle: {name: t}\nsource: {url: disk.img}\n";
+    fs::write(tree.join("os/t/build-vars.yml"), vars).unwrap();
+    let of = |(name, more): &(&str, &str)| {
+        let dir = tree.join("images").join(name);
+        fs::create_dir_all(&dir).unwrap();
+        let vars = format!(
+            "bundle: {{name: {name}, img_base: os/t}}\nsteps: [{{shell: 'true'}}]\n\
+             timeouts: {{ssh: 1s}}\n{more}"
+        );
+        fs::write(dir.join("build-vars.yml"), vars).unwrap();
+        frontend::load(tree, &dir).unwrap().bundle
+    };
+    bundles.iter().map(of).collect()
+}
+
+/// The base was built for as long as that takes, and then the bundle was told to be wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_base_is_built_for_a_bundle_that_cannot_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().canonicalize().unwrap();
+    let bundles = on_a_file(&tree, &[("x", "bundle_target_name: taken\n"), ("y", "")]);
+    let cloud = Arc::new(Memory::new());
+    cloud.add_image("taken", "other");
+    let before = cloud.snapshot();
+    let factory = factory(&tree, cloud.clone());
+    let (definition, options) = (bundles[0].clone(), quiet());
+    let ended = factory.build(RunRequest { definition, options }).await;
+    let error = ended.result.unwrap_err();
+    assert!(matches!(&error, RunError::Bad(_)) && error.to_string().contains("taken"), "{error}");
+    assert_eq!(cloud.snapshot(), before);
+
+    // Of several, the others go on; each is told.
+    let jobs = factory.jobs(&quiet(), bundles[..1].to_vec()).await.unwrap();
+    assert_eq!(jobs.len(), 1, "nobody needs its base");
+    let jobs = factory.jobs(&quiet(), bundles).await.unwrap();
+    let mut ends = Vec::new();
+    let on_end = |index: usize, end: End| {
+        let End::RunOutcome(ended, _) = end else { panic!("{index} is skipped") };
+        ends.push((jobs[index].bundle.label.clone(), ended.result.err().map(|e| e.to_string())));
+    };
+    factory.build_all(&quiet(), &jobs, 1, on_end).await;
+    let labels: Vec<&str> = ends.iter().map(|(label, _)| label.as_str()).collect();
+    assert_eq!(labels, ["images/x", "os/t", "images/y"]);
+    assert!(ends[0].1.as_ref().is_some_and(|e| e.contains("taken")) && ends[1].1.is_none());
+}
+
+/// The last line was "image t is published", and there was no word of the bundle.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_base_left_behind_does_not_stop_the_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().canonicalize().unwrap();
+    let definition = on_a_file(&tree, &[("x", "")]).remove(0);
+    let cloud = Arc::new(Memory::new());
+    // Import, publish, and the first deletion.
+    cloud.fail_at(3, crate::provider::fake::Fault::Refuse);
+    let factory = factory(&tree, cloud.clone());
+    let ended = factory.build(RunRequest { definition, options: quiet() }).await;
+    let error = ended.result.unwrap_err().to_string();
+    assert!(error.contains("-builder: ") && error.contains("there is nobody"), "{error}");
+    assert_eq!(ended.leaks.len(), 1, "what the base's run left is told");
+    assert!(ended.leaks[0].reason.contains("refused"), "{}", ended.leaks[0].reason);
+}
+
+/// A definition that hides its images: the family's name goes on to mean another one, or none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_does_not_become_current_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().canonicalize().unwrap();
+    on_a_file(&tree, &[]);
+    let mut definition = frontend::load(&tree, &tree.join("os/t")).unwrap().bundle;
+    let factory = factory(&tree, Arc::new(Memory::new()));
+    let build = async |definition: &Definition| {
+        let handle = factory.run(RunRequest { definition: definition.clone(), options: quiet() });
+        let recorder = log::Recorder::default();
+        handle.events.add(Box::new(recorder.clone()));
+        handle.outcome().await.result.unwrap();
+        let warning = |e: Stamped| match e.event {
+            Event::Warning { text } | Event::Note { text } => Some(text),
+            _ => None,
+        };
+        let warnings = recorder.events().into_iter().filter_map(warning);
+        warnings.filter(|text| text.contains("not current")).collect::<Vec<String>>()
+    };
+    assert_eq!(build(&definition).await, [""; 0]);
+    definition.glance.hidden = Some(true);
+    let told = build(&definition).await;
+    assert!(told.len() == 1 && told[0].contains("it is hidden, and `t` means t-"), "{told:?}");
+    // What it has built is what it is compared with.
+    let needs = factory.needs(&[definition], true, &Cancel::default()).await.unwrap();
+    assert_eq!(needs, [Need::Fresh(None)]);
+}

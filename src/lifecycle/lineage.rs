@@ -1,19 +1,23 @@
 //! Lineage of an image: its base, its children, and whether it is stale.
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::base::base_name;
-use crate::engine::run_dir;
+use crate::engine::run_dir::{self, Home};
+use crate::fetch::{Fetch, FetchError, RetryPolicy, TransferContext};
 use crate::frontend;
 
-use crate::model::definition::{Base, Definition};
-use crate::model::event::{Check, Event, Stamped, Tally};
+use crate::model::definition::{Base, Definition, Source};
+use crate::model::event::{Check, Event, Events, Stamped, Tally};
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family::{self, CurrentInputs};
 use crate::model::image::{self, Image, State};
 
 use crate::provider::{CloudError, Provider, RunCx};
+use crate::system::cancel::Cancel;
+use crate::system::http::Proxies;
 
 #[derive(Debug, Serialize)]
 pub struct Lineage {
@@ -30,6 +34,9 @@ pub struct Lineage {
     pub tests: Option<String>,
     /// Reasons why a build would give another image now; empty if none is known.
     pub stale: Vec<String>,
+    /// Why it is not known whether its definition or its source changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
     /// Compared with the definition in the tree; otherwise only with the base's family.
     pub compared: bool,
 }
@@ -58,18 +65,32 @@ pub struct Tree<'t> {
     pub definitions: &'t [Definition],
 }
 
+/// Where the current inputs of definitions are read.
+#[derive(Clone, Copy)]
+pub struct Sources<'s> {
+    pub cloud: &'s dyn Provider,
+    pub fetch: &'s Fetch,
+    pub cancel: &'s Cancel,
+}
+
+/// Time for the checksum of a source.
+const SOURCE: Duration = Duration::from_secs(300);
+
+/// Asks publishers for checksums.
+pub fn fetch(home: &Home, proxies: &Proxies) -> Fetch {
+    Fetch::new(&home.data.join("cache/downloads"), RetryPolicy::brief(), proxies)
+}
+
 /// Lineage of `image`, one of `images`.
 pub async fn lineage(
-    cloud: &dyn Provider,
+    from: Sources<'_>,
     images: &[Image],
     image: &Image,
     tree: Tree<'_>,
 ) -> Result<Lineage, CloudError> {
+    let cloud = from.cloud;
     let definition = definition_of(tree.definitions, image);
-    let now = match definition {
-        Some(bundle) => now(cloud, images, bundle).await?,
-        None => CurrentInputs { inputs: None, base: family::newer_base(images, image).cloned() },
-    };
+    let now = now_of(from, images, image, definition).await?;
     let base = match image.base() {
         Some((id, sha512)) => Some(ancestor(cloud, images, id, sha512).await?),
         None => None,
@@ -87,6 +108,7 @@ pub async fn lineage(
         tests: text(image::TESTS)
             .or_else(|| tests_of_run(tree.root?, image.properties.get(image::RUN)?)),
         stale: family::stale(image, &now),
+        unknown: now.unknown,
         compared: definition.is_some(),
     })
 }
@@ -115,38 +137,94 @@ async fn ancestor(
     })
 }
 
-/// The definition that an image was built from: the one it names, otherwise that of its family.
-pub fn definition_of<'a>(bundles: &'a [Definition], image: &Image) -> Option<&'a Definition> {
-    let mut of_family = bundles.iter().filter(|b| b.name == image.family);
+/// The definition that an image was built from: the one it names, otherwise the only one of its
+/// family.
+pub fn definition_of<'a>(
+    bundles: impl IntoIterator<Item = &'a Definition>,
+    image: &Image,
+) -> Option<&'a Definition> {
     let label = image.properties.get(image::DEFINITION);
-    of_family.clone().find(|b| Some(&b.label) == label).or_else(|| of_family.next())
+    let of_family: Vec<&Definition> =
+        bundles.into_iter().filter(|b| !b.name.is_empty() && b.name == image.family).collect();
+    let named = of_family.iter().find(|b| Some(&b.label) == label);
+    match (named, &of_family[..]) {
+        (Some(one), _) | (None, [one]) => Some(one),
+        _ => None,
+    }
 }
 
-/// Current inputs of `bundle`. Looks its base up in `images`, then in the cloud.
+/// The image that a build of `bundle` is compared with, if it has one.
+pub fn latest<'a>(images: &'a [Image], bundle: &Definition) -> Option<&'a Image> {
+    family::latest(images, &bundle.name, bundle.glance.hidden == Some(true))
+}
+
+/// Current inputs of `image`: those of its definition, otherwise its base's family.
+pub async fn now_of(
+    from: Sources<'_>,
+    images: &[Image],
+    image: &Image,
+    definition: Option<&Definition>,
+) -> Result<CurrentInputs, CloudError> {
+    match definition {
+        Some(bundle) => now(from, images, bundle).await,
+        None => {
+            let base = family::newer_base(images, image).cloned();
+            Ok(CurrentInputs { base, ..CurrentInputs::default() })
+        }
+    }
+}
+
+/// Current inputs of `bundle`. Looks its base up in `images`, then in the cloud, and the checksum
+/// of its source where that is published. Ignores the base of a bundle that is built on its own
+/// last image; it would always be stale.
 pub async fn now(
-    cloud: &dyn Provider,
+    from: Sources<'_>,
     images: &[Image],
     bundle: &Definition,
 ) -> Result<CurrentInputs, CloudError> {
-    let mut now = now_among(images, bundle);
-    if now.base.is_none()
-        && let Some(Base::Image(name)) = &bundle.base
-        && *name != bundle.name
-    {
-        now.base = looked_up(cloud, name, false).await?;
-    }
-    Ok(now)
+    let (inputs, source) = (inputs(bundle.clone()), source(from, bundle));
+    let (inputs, source) = tokio::join!(inputs, source);
+    let source = match source {
+        Err(FetchError::Cancelled(stopped)) => return Err(stopped.into()),
+        source => source.map_err(|e| e.to_string()),
+    };
+    let base = base(from.cloud, images, bundle).await?;
+    let unknown: Vec<String> =
+        [inputs.as_ref().err(), source.as_ref().err()].into_iter().flatten().cloned().collect();
+    let unknown = (!unknown.is_empty()).then(|| unknown.join("; "));
+    let (inputs, source) = (inputs.ok(), source.ok().flatten());
+    Ok(CurrentInputs { inputs, base, source, unknown })
 }
 
-/// Current inputs, from `images` alone. Ignores the base of a bundle that is built on its own last
-/// image; it would always be stale.
-pub fn now_among(images: &[Image], bundle: &Definition) -> CurrentInputs {
+/// Digest of the definition's files, on a thread of its own: they may be large.
+async fn inputs(bundle: Definition) -> Result<String, String> {
+    match tokio::task::spawn_blocking(move || frontend::inputs(&bundle)).await {
+        Ok(Ok(inputs)) => Ok(inputs.sha256),
+        Ok(Err((path, e))) => Err(format!("cannot read {}: {e}", path.display())),
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+}
+
+async fn base(
+    cloud: &dyn Provider,
+    images: &[Image],
+    bundle: &Definition,
+) -> Result<Option<Image>, CloudError> {
     let family = matches!(bundle.base, Some(Base::Os(_)));
     let base = base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
-    CurrentInputs {
-        inputs: frontend::inputs(bundle).ok().map(|inputs| inputs.sha256),
-        base: base.and_then(|name| family::resolve(images, &name, family)).cloned(),
+    let Some(name) = base else { return Ok(None) };
+    match family::resolve(images, &name, family) {
+        Some(image) => Ok(Some(image.clone())),
+        None if family => Ok(None),
+        None => looked_up(cloud, &name, false).await,
     }
+}
+
+/// Checksum of the file that is the source now. `None`: the source is none, or a script.
+async fn source(from: Sources<'_>, bundle: &Definition) -> Result<Option<String>, FetchError> {
+    let Some(Source::Url { wish, .. }) = &bundle.source else { return Ok(None) };
+    let job = TransferContext::new(&Events::default(), from.cancel, SOURCE);
+    from.fetch.digest(wish, &job).await.map(|digest| Some(digest.to_string()))
 }
 
 async fn looked_up(
@@ -191,6 +269,13 @@ mod tests {
         frontend::load(tree, &tree.join(label)).unwrap().bundle
     }
 
+    /// The inputs of a bundle, with a home that holds nothing.
+    async fn now_in(cloud: &Memory, images: &[Image], bundle: &Definition) -> CurrentInputs {
+        let home = Home { data: "/nonexistent".into(), runtime: "/nonexistent".into() };
+        let (fetch, cancel) = (fetch(&home, &Proxies::default()), Cancel::default());
+        now(Sources { cloud, fetch: &fetch, cancel: &cancel }, images, bundle).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_base_is_what_the_definition_means_now() {
         let tree = tempfile::tempdir().unwrap();
@@ -201,15 +286,64 @@ mod tests {
             bundle(tree.path(), "images/x", &format!("bundle: {{name: x, img_base: {vars}}}\n"))
         };
         for (written, meant) in [("base", &new), ("base-1", &old), (old.id.as_str(), &old)] {
-            let now = now(&cloud, &images, &base(written)).await.unwrap();
+            let now = now_in(&cloud, &images, &base(written)).await;
             assert_eq!(now.base.as_ref(), Some(meant), "{written}");
             assert_eq!(now.inputs.unwrap().len(), 64);
         }
         // One that is not the factory's is asked for.
-        assert_eq!(now(&cloud, &[], &base("base-1")).await.unwrap().base, Some(old));
-        assert_eq!(now(&cloud, &images, &base("none")).await.unwrap().base, None);
+        assert_eq!(now_in(&cloud, &[], &base("base-1")).await.base, Some(old));
+        assert_eq!(now_in(&cloud, &images, &base("none")).await.base, None);
         bundle(tree.path(), "os/b", "bundle: {name: base, img_base: other}\n");
-        assert_eq!(now(&cloud, &images, &base("os/b")).await.unwrap().base, Some(new));
+        assert_eq!(now_in(&cloud, &images, &base("os/b")).await.base, Some(new));
+    }
+
+    /// Of two definitions of one family, which only an older factory let be, the one that made it.
+    #[test]
+    fn an_image_is_of_the_definition_that_it_names() {
+        let tree = tempfile::tempdir().unwrap();
+        let of = |label: &str| bundle(tree.path(), label, "bundle: {name: x, img_base: b}\n");
+        let both = [of("images/a"), of("images/b")];
+        let image = |label: &str| {
+            let mut image = Image::of_test("i", "x-1", "x");
+            image.properties.insert(image::DEFINITION.into(), label.into());
+            image
+        };
+        let found = |of: &[Definition], label: &str| {
+            definition_of(of, &image(label)).map(|one| one.label.clone())
+        };
+        assert_eq!(found(&both, "images/b").as_deref(), Some("images/b"));
+        assert_eq!(found(&both, "images/gone"), None, "nobody knows which");
+        assert_eq!(found(&both[..1], "images/gone").as_deref(), Some("images/a"), "it was moved");
+    }
+
+    /// `latest` images of publishers, and files of this machine.
+    #[tokio::test]
+    async fn the_source_is_what_its_list_or_its_file_says_now() {
+        let tree = tempfile::tempdir().unwrap();
+        let (file, list) = (tree.path().join("disk.img"), tree.path().join("SHA256SUMS"));
+        let listed = |hex: &str| std::fs::write(&list, format!("{hex}  disk.img\n")).unwrap();
+        std::fs::write(&file, "one").unwrap();
+        let vars = |more: &str| {
+            format!("bundle: {{name: x}}\nsource: {{url: {}{more}}}\n", file.display())
+        };
+        let cloud = Memory::new();
+        let plain = bundle(tree.path(), "os/x", &vars(""));
+        let first = now_in(&cloud, &[], &plain).await.source.unwrap();
+        assert!(first.starts_with("sha512:"), "{first}");
+        std::fs::write(&file, "another").unwrap();
+        assert_ne!(now_in(&cloud, &[], &plain).await.source.unwrap(), first);
+
+        listed(&"a".repeat(64));
+        let by_list =
+            bundle(tree.path(), "os/y", &vars(&format!(", checksum_url: {}", list.display())));
+        assert_eq!(
+            now_in(&cloud, &[], &by_list).await.source,
+            Some(format!("sha256:{}", "a".repeat(64)))
+        );
+        std::fs::remove_file(&list).unwrap();
+        let now = now_in(&cloud, &[], &by_list).await;
+        assert_eq!(now.source, None);
+        assert!(now.unknown.as_ref().is_some_and(|why| why.contains("SHA256SUMS")), "{now:?}");
     }
 
     #[tokio::test]
@@ -219,7 +353,7 @@ mod tests {
         cloud.add_image("x-1", "x");
         let images = cloud.artifacts().list().await.unwrap();
         let own = bundle(tree.path(), "images/x", "bundle: {name: x, img_base: x}\n");
-        assert_eq!(now(&cloud, &images, &own).await.unwrap().base, None);
+        assert_eq!(now_in(&cloud, &images, &own).await.base, None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::family::{self, Policy, PruneAction};
+use crate::model::family::{self, Policy, PruneAction, PruneDecision};
 use crate::model::image::{Image, Lifecycle, State};
 use crate::provider::{CloudError, Provider, RunCx};
 
@@ -44,6 +44,8 @@ pub struct Request<'r> {
     pub families: &'r [(String, Policy)],
     /// The ID of each base image of a running build, with a description of its user.
     pub building: &'r BTreeMap<String, String>,
+    /// ID of the image that the pruning run has published. It stays, whatever was published after.
+    pub own: Option<&'r str>,
     pub dry_run: bool,
 }
 
@@ -54,7 +56,7 @@ pub async fn prune(
     cx: &RunCx,
     request: Request<'_>,
 ) -> Result<Vec<Pruned>, CloudError> {
-    let Request { families, building, dry_run } = request;
+    let Request { families, building, own, dry_run } = request;
     let mut all = cloud.artifacts().list().await?;
     let mut done = Vec::new();
     for (family, policy) in families {
@@ -70,8 +72,12 @@ pub async fn prune(
             uses.extend(cloud.artifacts().usage(&asked).await?);
         }
         let mut gone = Vec::new();
-        for verdict in family::prune(&all, family, *policy, &uses) {
+        for mut verdict in family::prune(&all, family, *policy, &uses) {
             let image = verdict.image;
+            if own == Some(image.id.as_str()) && verdict.fate != PruneAction::Keep {
+                let why = "this run has published it".into();
+                verdict = PruneDecision { image, fate: PruneAction::Keep, why };
+            }
             let tried = match verdict.fate {
                 _ if dry_run => Ok(()),
                 PruneAction::Keep | PruneAction::Retain => Ok(()),
@@ -97,9 +103,13 @@ pub async fn prune(
 }
 
 fn hidden_now() -> Lifecycle {
-    // Whole seconds, because the value is compared after reading it back.
-    let now = Timestamp::from_second(Timestamp::now().as_second()).expect("a time that is now");
-    Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(now) }
+    let hidden_at = Some(this_second());
+    Lifecycle { state: State::Deprecated, hidden: true, hidden_at, held_at: None }
+}
+
+/// Now, in whole seconds, because the value is compared after it was read back.
+pub fn this_second() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).expect("a time that is now")
 }
 
 #[cfg(test)]
@@ -148,7 +158,8 @@ mod tests {
         dry_run: bool,
     ) -> Vec<String> {
         let families = [("web".to_owned(), Policy { keep, at_once })];
-        let request = Request { families: &families, building: &BTreeMap::new(), dry_run };
+        let request =
+            Request { families: &families, building: &BTreeMap::new(), own: None, dry_run };
         prune(cloud, cx, request).await.unwrap().iter().map(|p| p.text(dry_run)).collect()
     }
 
@@ -172,6 +183,24 @@ mod tests {
         assert_eq!(state(&cloud).await, "4");
         keep(&cloud, &cx, 1, true, false).await;
         assert_eq!(state(&cloud).await, "4");
+    }
+
+    /// Another build of the bundle, captured later, was published first, and its clock was ahead.
+    #[tokio::test]
+    async fn a_run_leaves_its_own_image_alone() {
+        let (cloud, cx, _dir) = world(3);
+        let own = named(&cloud, "web-2").await;
+        let families = [("web".to_owned(), Policy { keep: 1, at_once: false })];
+        for _ in 0..2 {
+            let request = Request {
+                families: &families,
+                building: &BTreeMap::new(),
+                own: Some(&own.id),
+                dry_run: false,
+            };
+            prune(&cloud, &cx, request).await.unwrap();
+        }
+        assert_eq!(state(&cloud).await, "2 3");
     }
 
     /// A snapshot and a copy that carry all that the newest image does, newer than that: neither
@@ -245,7 +274,7 @@ mod tests {
         let done = prune(
             &cloud,
             &cx,
-            Request { families: &families, building: &building, dry_run: false },
+            Request { families: &families, building: &building, own: None, dry_run: false },
         )
         .await
         .unwrap();
@@ -270,7 +299,12 @@ mod tests {
                     let done = prune(
                         &cloud,
                         &cx,
-                        Request { families: &families, building: &BTreeMap::new(), dry_run: false },
+                        Request {
+                            families: &families,
+                            building: &BTreeMap::new(),
+                            own: None,
+                            dry_run: false,
+                        },
                     )
                     .await
                     .unwrap();

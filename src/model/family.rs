@@ -23,6 +23,32 @@ pub fn current<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
     actives(images, family).first().copied()
 }
 
+/// The image that a build of its definition is compared with: the current one; for a definition
+/// that `hides` its images, its newest active one.
+pub fn latest<'a>(images: &'a [Image], family: &str, hides: bool) -> Option<&'a Image> {
+    match hides {
+        true => of(images, family).into_iter().find(|i| i.state == State::Active),
+        false => current(images, family),
+    }
+}
+
+/// Why the name of its family does not mean `image`, which was published just now. `None`: it does.
+pub fn not_current(images: &[Image], image: &Image) -> Option<String> {
+    let family = &image.family;
+    let meant = match current(images, family) {
+        Some(current) if current.id == image.id => return None,
+        Some(current) => format!("`{family}` means {} ({})", current.name, current.id),
+        None => format!("`{family}` means no image"),
+    };
+    let why = match images.iter().find(|i| i.id == image.id) {
+        None => "it is not there any more".to_owned(),
+        Some(now) if now.state == State::Deprecated => "it was deprecated since".to_owned(),
+        Some(now) if now.hidden => "it is hidden".to_owned(),
+        Some(_) => "that one was published after it".to_owned(),
+    };
+    Some(format!("{} is not current: {why}, and {meant}", image.name))
+}
+
 /// The image that becomes current if the current one is deprecated.
 pub fn before<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
     actives(images, family).get(1).copied()
@@ -122,7 +148,8 @@ fn shown_first(named: Vec<&Image>) -> Vec<&Image> {
 }
 
 /// Resolves a name for a command: an ID, of any image; otherwise an exact name or a family, of
-/// ours. Several images may have one name.
+/// ours. Several images may have one name. A family without a current image means its newest one
+/// (see [`is_stand_in`]).
 pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
     if let Some(one) = images.iter().find(|i| i.id == wanted) {
         return vec![one];
@@ -132,6 +159,12 @@ pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
         return named;
     }
     current(images, wanted).or_else(|| of(images, wanted).first().copied()).into_iter().collect()
+}
+
+/// Whether `image` was found by its family's name and is not what that name means: the family has
+/// no current image.
+pub fn is_stand_in(images: &[Image], image: &Image, wanted: &str) -> bool {
+    image.id != wanted && image.name != wanted && !is_current(images, image)
 }
 
 /// What a prune does to an image.
@@ -166,7 +199,8 @@ pub struct Policy {
 /// Decides for each published image of `family`, newest first. `images` holds the images of all
 /// families; `uses` maps IDs of images in use to descriptions of the users ("server web uses it").
 ///
-/// Only images older than the last kept one are affected: the first prune hides them, a later one
+/// Active images count, listed or hidden by their definition. The current one always stays. Only
+/// images older than the last kept one are affected: the first prune hides them, a later one
 /// deletes them. A newer deprecated image (a rollback) stays, because it may become active again.
 /// Images without a proof are retained and do not count as kept.
 pub fn prune<'a>(
@@ -176,49 +210,55 @@ pub fn prune<'a>(
     uses: &BTreeMap<String, String>,
 ) -> Vec<PruneDecision<'a>> {
     let keep = policy.keep.max(1);
+    let published = of(images, family);
+    let counts = |i: &Image| i.state == State::Active && !is_legacy(i);
+    let all = published.iter().filter(|i| counts(i)).count() as u32;
+    // The current image may be older than hidden ones; a rollback is newer than it.
+    let mut above_current = current(images, family).is_some();
     let mut kept = 0;
-    let legacy = |image: &Image| image.provenance() == Provenance::Legacy;
-    let all = actives(images, family).into_iter().filter(|i| !legacy(i)).count() as u32;
-    let stays = |is: &str, kept: u32| match all {
-        0 => format!(
+    let mut judge = |image: &'a Image| {
+        let was_above = above_current;
+        above_current &= !is_current(images, image);
+        let (fate, why) = if is_legacy(image) {
+            let why = "published before images proved whose they are: `image adopt` lets it be \
+                pruned";
+            (PruneAction::Retain, why.to_owned())
+        } else if is_current(images, image) {
+            kept += 1;
+            (PruneAction::Keep, "current".to_owned())
+        } else if kept < keep && image.state == State::Active {
+            kept += 1;
+            (PruneAction::Keep, format!("{kept} of the newest {keep}"))
+        } else if kept < keep || was_above && image.state == State::Deprecated && !image.hidden {
+            (PruneAction::Keep, stays(image, (kept, all), keep))
+        } else {
+            beyond(images, image, policy, uses)
+        };
+        PruneDecision { image, fate, why }
+    };
+    published.into_iter().map(&mut judge).collect()
+}
+
+fn is_legacy(image: &Image) -> bool {
+    image.provenance() == Provenance::Legacy
+}
+
+/// Why a deprecated image stays. `counted`: how many images were kept before it, of how many.
+fn stays(image: &Image, counted: (u32, u32), keep: u32) -> String {
+    let is = if image.hidden { "hidden" } else { "deprecated" };
+    match counted {
+        (_, 0) => format!(
             "{is}; the family has no active image that would be kept, and nothing goes before it \
                 has"
         ),
-        _ if kept == all => {
+        (kept, all) if kept == all && all < keep => {
             format!(
                 "{is}; older than the {all} active of the {keep} that are kept, and nothing goes \
                     before there are as many"
             )
         }
         _ => format!("{is}, and newer than the last one that is kept"),
-    };
-    let judge = |image: &'a Image| {
-        let (fate, why) = if legacy(image) {
-            (
-                PruneAction::Retain,
-                "published before images proved whose they are: `image adopt` lets it be pruned"
-                    .to_owned(),
-            )
-        } else if kept == keep {
-            beyond(images, image, policy, uses)
-        } else if image.hidden {
-            (PruneAction::Keep, stays("hidden", kept))
-        } else if image.state == State::Deprecated {
-            (PruneAction::Keep, stays("deprecated", kept))
-        } else {
-            kept += 1;
-            (
-                PruneAction::Keep,
-                if kept == 1 {
-                    "current".to_owned()
-                } else {
-                    format!("{kept} of the newest {keep}")
-                },
-            )
-        };
-        PruneDecision { image, fate, why }
-    };
-    of(images, family).into_iter().map(judge).collect()
+    }
 }
 
 fn beyond(
@@ -227,16 +267,14 @@ fn beyond(
     policy: Policy,
     uses: &BTreeMap<String, String>,
 ) -> (PruneAction, String) {
-    let hidden_at = image.hidden_at().filter(|_| image.hidden && image.state == State::Deprecated);
     if image.protected {
         return (PruneAction::Retain, "it is protected".into());
     }
-    if image.hidden && hidden_at.is_none() {
-        return (
-            PruneAction::Retain,
-            "it was hidden by hand or by its bundle, and not by a prune".into(),
-        );
+    if image.is_held() {
+        let why = "a person made it active again: `image deprecate` lets it go";
+        return (PruneAction::Retain, why.into());
     }
+    let hidden_at = image.hidden_at().filter(|_| image.is_pruned());
     let why = match hidden_at {
         Some(at) => format!("hidden since {}", at.strftime("%Y-%m-%d %H:%M")),
         None => format!("beyond the newest {}", policy.keep.max(1)),
@@ -248,10 +286,11 @@ fn beyond(
     // image.
     let child = images
         .iter()
-        .find(|i| i.base().is_some_and(|(id, _)| id == image.id) && is_current(images, i));
+        .filter(|i| i.base().is_some_and(|(id, _)| id == image.id))
+        .find_map(|i| Some((i, in_use(images, i)?)));
     let user = match (uses.get(&image.id), child) {
         (Some(user), _) => user.clone(),
-        (None, Some(child)) => format!("{} was built from it, and is current", child.name),
+        (None, Some((child, how))) => format!("{} was built from it, and is {how}", child.name),
         (None, None) => return (PruneAction::Delete, why),
     };
     if hidden_at.is_some() {
@@ -261,12 +300,29 @@ fn beyond(
     }
 }
 
+/// Why an image counts as in use: its family's name means it, it is the latest of a definition that
+/// hides its images, or a person holds it.
+fn in_use(images: &[Image], image: &Image) -> Option<&'static str> {
+    let is_latest =
+        || latest(images, &image.family, true).is_some_and(|latest| latest.id == image.id);
+    match image {
+        _ if is_current(images, image) => Some("current"),
+        _ if image.is_held() => Some("held"),
+        _ if image.hidden && is_latest() => Some("the latest of its definition"),
+        _ => None,
+    }
+}
+
 /// Inputs of a definition if it were built now; `None`: unknown.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CurrentInputs {
     /// Digest of its files.
     pub inputs: Option<String>,
     pub base: Option<Image>,
+    /// Checksum of the file that its source is, as [`image::SOURCE`].
+    pub source: Option<String>,
+    /// Why some of these could not be read.
+    pub unknown: Option<String>,
 }
 
 /// Resolves `base` now: an ID, the only image of that name, or the family's current image.
@@ -298,21 +354,37 @@ pub fn stale(image: &Image, now: &CurrentInputs) -> Vec<String> {
     {
         why.push("its definition changed".into());
     }
+    if let (Some(had), Some(has)) = (image.properties.get(image::SOURCE), &now.source)
+        && had != has
+    {
+        let short: String = has.chars().take("sha512:".len() + 12).collect();
+        why.push(format!("its source is another file now, {short}"));
+    }
     why
 }
 
-/// A newer, deprecated image of the same definition and base: building again would only repeat it.
+/// A deprecated image of the same definition, base and source: building again would only repeat it.
+/// It is newer than `image`, the latest one; if there is none, it is the family's newest.
 pub fn rolled_back<'a>(
     images: &'a [Image],
-    image: &Image,
+    family: &str,
+    image: Option<&Image>,
     now: &CurrentInputs,
 ) -> Option<&'a Image> {
     let inputs = now.inputs.as_ref()?;
     let same = |i: &&Image| {
         let base = i.base().map(|(id, _)| id);
+        let source = i.properties.get(image::SOURCE);
         i.properties.get(image::INPUTS) == Some(inputs)
             && base == now.base.as_ref().map(|b| b.id.as_str())
+            && (source.is_none() || now.source.is_none() || source == now.source.as_ref())
     };
-    let newer = |i: &&Image| i.state == State::Deprecated && i.age_key() > image.age_key();
-    of(images, &image.family).into_iter().filter(newer).find(same)
+    let published = of(images, family);
+    let newer = match image {
+        Some(image) => {
+            published.into_iter().take_while(|i| i.age_key() > image.age_key()).collect()
+        }
+        None => published.into_iter().take(1).collect::<Vec<_>>(),
+    };
+    newer.into_iter().filter(|i| i.state == State::Deprecated && !i.is_pruned()).find(same)
 }

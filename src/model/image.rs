@@ -45,9 +45,24 @@ pub struct Lifecycle {
     pub hidden: bool,
     /// Time at which a prune hid it.
     pub hidden_at: Option<jiff::Timestamp>,
+    /// Time at which a person made it active again. A prune leaves it alone until a person
+    /// deprecates it.
+    pub held_at: Option<jiff::Timestamp>,
 }
 
 impl Lifecycle {
+    /// A person deprecates it: nobody holds it any more.
+    #[must_use]
+    pub fn deprecated(&self) -> Self {
+        Self { state: State::Deprecated, held_at: None, ..self.clone() }
+    }
+
+    /// The properties that hold it; `None`: absent.
+    pub fn times(&self) -> [(&'static str, Option<String>); 2] {
+        let text = |at: &Option<jiff::Timestamp>| at.map(|at| at.to_string());
+        [(HIDDEN_AT, text(&self.hidden_at)), (HELD_AT, text(&self.held_at))]
+    }
+
     /// Whether the image carries [`TAG`], by which other clients find it.
     pub fn is_listed(&self) -> bool {
         self.state == State::Active && !self.hidden
@@ -133,17 +148,20 @@ impl Image {
     }
 
     pub fn standing(&self) -> Lifecycle {
-        Lifecycle { state: self.state, hidden: self.hidden, hidden_at: self.hidden_at() }
+        let (hidden_at, held_at) = (self.hidden_at(), self.time(HELD_AT));
+        Lifecycle { state: self.state, hidden: self.hidden, hidden_at, held_at }
     }
 
     /// Sets lifecycle and tags. For a store of our own, this is the write.
     pub fn stand(&mut self, to: &Lifecycle) {
         (self.state, self.hidden) = (to.state, to.hidden);
         self.properties.insert(STATE.into(), to.state.name().into());
-        match to.hidden_at {
-            Some(at) => self.properties.insert(HIDDEN_AT.into(), at.to_string()),
-            None => self.properties.remove(HIDDEN_AT),
-        };
+        for (key, value) in to.times() {
+            match value {
+                Some(value) => self.properties.insert(key.into(), value),
+                None => self.properties.remove(key),
+            };
+        }
         self.tags = with_mark(std::mem::take(&mut self.tags), to.is_listed());
     }
 
@@ -156,7 +174,33 @@ impl Image {
 
     /// Time at which a prune hid it.
     pub fn hidden_at(&self) -> Option<jiff::Timestamp> {
-        self.properties.get(HIDDEN_AT)?.parse().ok()
+        self.time(HIDDEN_AT)
+    }
+
+    /// Whether a prune hid it, and nobody has brought it back.
+    pub fn is_pruned(&self) -> bool {
+        self.state == State::Deprecated && self.hidden && self.hidden_at().is_some()
+    }
+
+    /// Whether a person made it active again, and has not deprecated it since.
+    pub fn is_held(&self) -> bool {
+        self.state == State::Active && self.properties.contains_key(HELD_AT)
+    }
+
+    /// Lifecycle of the image once a person has brought it back at `now`. What its definition
+    /// published hidden stays hidden.
+    pub fn brought_back(&self, now: jiff::Timestamp) -> Lifecycle {
+        let by_definition = self.properties.contains_key(PUBLISHED_HIDDEN);
+        Lifecycle {
+            state: State::Active,
+            hidden: self.hidden && (by_definition || self.hidden_at().is_none()),
+            hidden_at: None,
+            held_at: Some(self.standing().held_at.filter(|_| self.is_held()).unwrap_or(now)),
+        }
+    }
+
+    fn time(&self, key: &str) -> Option<jiff::Timestamp> {
+        self.properties.get(key)?.parse().ok()
     }
 
     /// ID and SHA-512 of its base image; the hash is empty if the cloud recorded none. `None` if
@@ -216,3 +260,9 @@ pub const DEFINITION: &str = "factory_definition";
 pub const TESTS: &str = "factory_tests";
 /// Time at which a prune hid the image, RFC 3339.
 pub const HIDDEN_AT: &str = "factory_hidden_at";
+/// Time at which a person made the image active again, RFC 3339.
+pub const HELD_AT: &str = "factory_held_at";
+/// `true` if its definition published the image hidden.
+pub const PUBLISHED_HIDDEN: &str = "factory_published_hidden";
+/// Checksum of the file that the image was made from, `sha512:<hex>`.
+pub const SOURCE: &str = "factory_source";

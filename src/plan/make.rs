@@ -58,6 +58,8 @@ pub struct Request<'a> {
     pub run: &'a str,
     pub now: Timestamp,
     pub purpose: Purpose,
+    /// How many bases are built before this run, each with an image that stays.
+    pub bases: u64,
 }
 
 /// Applies every default. The error holds everything that is wrong, sorted by place.
@@ -192,6 +194,7 @@ impl<'a> Planner<'a> {
                 purpose,
                 builder,
                 base,
+                bases: self.request.bases,
                 disk_gib: checks.contains(&"volume").then(|| volume_gib(bundle)),
             };
             peak::room(&site.room, &machines, &course, &mut self.refused);

@@ -21,6 +21,8 @@ pub(super) struct Course<'a> {
     pub builder: bool,
     /// `None`: the definition brings its source, which is imported as an image of its own.
     pub base: Option<&'a Image>,
+    /// Images of bases that are built before.
+    pub bases: u64,
     /// Size of the disk for the check `volume`; `None`: the check is off.
     pub disk_gib: Option<u64>,
 }
@@ -52,12 +54,13 @@ pub(super) struct Peak {
 
 impl Machines {
     fn moments(&self, course: &Course<'_>) -> Vec<Moment<'_>> {
-        let mut images = u64::from(course.base.is_none());
+        // The source is staged as an image of its own, until the builder is captured.
+        let mut images = course.bases + u64::from(course.base.is_none());
         let mut moments = Vec::new();
         if course.builder && !matches!(course.purpose, Purpose::Test { .. }) {
-            // Of the builder an image is captured.
-            images += u64::from(course.purpose != Purpose::Visit);
-            moments.push(moment(&[&self.builder], images));
+            let captured = u64::from(course.purpose != Purpose::Visit);
+            moments.push(moment(&[&self.builder], images + captured));
+            images = course.bases + captured;
         }
         if course.purpose.smokes() {
             moments.push(Moment {

@@ -1,6 +1,10 @@
 //! What a run has at the same time, against what a project may still have.
-use super::placement_tests::{BUILD, UNTESTED, flavor, project, try_plan, try_plan_for};
+use super::placement_tests::{
+    BUILD, UNTESTED, bundle, flavor, project, try_plan, try_plan_for, try_plan_of,
+};
+use super::tests::request;
 use super::*;
+use crate::model::definition::{Definition, Source};
 use crate::model::facts::Leave;
 use crate::model::facts::ProjectFacts;
 use crate::model::facts::QuotaHeadroom;
@@ -138,4 +142,50 @@ fn the_second_disk_is_of_the_type_and_the_zone_of_the_machines() {
     // Cinder has no such zone, or does not tell: its default is the best there is.
     assert_eq!(disk("availability_zone: az1\n", &["nova"]), is("", ""));
     assert_eq!(disk("", &["nova"]), is("", ""));
+}
+
+/// How many images `definition` needs at once, after `bases` that are built first.
+fn images_of(definition: &Definition, purpose: Purpose, bases: u64) -> u64 {
+    let request = Request { bases, ..request("r1", purpose) };
+    let fits = |images| {
+        let room = QuotaHeadroom { images: Some(images), ..QuotaHeadroom::default() };
+        try_plan_of(definition, &request, ProjectFacts { room, ..project() }).is_ok()
+    };
+    (0..9).find(|images| fits(*images)).expect("nothing needs nine images")
+}
+
+/// One image was asked for, and after all steps there was no room for the captured one.
+#[test]
+fn every_image_that_is_there_at_once_counts() {
+    let of = |vars: &str| Definition {
+        base: None,
+        source: Some(Source::Script("build.sh".into())),
+        ..bundle(vars)
+    };
+    // The source and the captured image; then the captured one and that of a smoke machine.
+    for (vars, images) in [(NEITHER, 2), (SNAPSHOT, 2)] {
+        assert_eq!(images_of(&of(vars), BUILD, 0), images, "{vars}");
+    }
+    assert_eq!(images_of(&of(NEITHER), UNTESTED, 0), 2);
+    assert_eq!(images_of(&of(NEITHER), VISIT, 0), 1);
+    let as_it_is = |vars: &str| Definition { has_bootstrap: false, ..of(vars) };
+    assert_eq!(images_of(&as_it_is(NEITHER), BUILD, 0), 1);
+    assert_eq!(images_of(&as_it_is(SNAPSHOT), BUILD, 0), 2);
+    // An image of a base that is built first stays.
+    assert_eq!(images_of(&bundle(NEITHER), BUILD, 0), 1);
+    assert_eq!(images_of(&bundle(NEITHER), BUILD, 2), 3);
+}
+
+/// `vm_flavor` of 16 CPUs, and smoke machines of 1.
+#[test]
+fn the_builder_counts_where_it_is_the_largest() {
+    let site = |cores| ProjectFacts {
+        flavors: vec![flavor("large", 16, 8192, 40), flavor("roomy", 1, 1024, 40)],
+        room: QuotaHeadroom { cores: Some(cores), ..QuotaHeadroom::default() },
+        ..project()
+    };
+    let vars = format!("vm_flavor: large\ntest_flavor: roomy\n{NEITHER}");
+    assert!(try_plan(&vars, site(16)).is_ok());
+    let wrong = try_plan(&vars, site(15)).unwrap_err().wrong;
+    assert!(wrong[0].to_string().contains("leaves 15 cores, and 16 are needed"), "{wrong:?}");
 }

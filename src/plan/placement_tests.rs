@@ -20,7 +20,7 @@ mod volumes;
 pub(super) const BUILD: Purpose = Purpose::Build { smoke: true };
 pub(super) const UNTESTED: Purpose = Purpose::Build { smoke: false };
 
-fn bundle(vars: &str) -> Definition {
+pub(super) fn bundle(vars: &str) -> Definition {
     let tree = tempfile::tempdir().unwrap();
     let dir = tree.path().join("images/x");
     std::fs::create_dir_all(dir.join("ansible")).unwrap();
@@ -92,6 +92,14 @@ pub(super) fn try_plan_for(
     vars: &str,
     site: ProjectFacts,
 ) -> Result<Plan, PlanError> {
+    try_plan_of(&bundle(vars), &request("r1", purpose), site)
+}
+
+pub(super) fn try_plan_of(
+    bundle: &Definition,
+    request: &Request<'_>,
+    site: ProjectFacts,
+) -> Result<Plan, PlanError> {
     let facts = Facts {
         cloud_name: "test".into(),
         cloud: CloudFacts {
@@ -112,11 +120,7 @@ pub(super) fn try_plan_for(
             near_definition: None,
         },
     };
-    plan(
-        &bundle(vars),
-        &facts,
-        &Request { now: jiff::Timestamp::UNIX_EPOCH, ..request("r1", purpose) },
-    )
+    plan(bundle, &facts, &Request { now: jiff::Timestamp::UNIX_EPOCH, ..*request })
 }
 
 fn errors(vars: &str, site: ProjectFacts) -> Vec<String> {

@@ -127,6 +127,7 @@ fn properties(bundle: &Definition, from: &Origins<'_>) -> Properties {
         (image::BASE, base),
         (image::COMMIT, from.host.commit.clone()),
         (image::INPUTS, from.host.inputs.as_ref().map(|inputs| inputs.sha256.clone())),
+        (image::PUBLISHED_HIDDEN, bundle.glance.hidden.filter(|h| *h).map(|_| "true".into())),
     ];
     for (key, value) in known {
         match value {
@@ -135,7 +136,7 @@ fn properties(bundle: &Definition, from: &Origins<'_>) -> Properties {
             None => all.remove(key),
         }
     }
-    for key in SET_AT_THE_END.into_iter().chain([image::HIDDEN_AT]) {
+    for key in SET_AT_THE_END.into_iter().chain([image::HIDDEN_AT, image::HELD_AT, image::SOURCE]) {
         all.remove(key);
     }
     all

@@ -70,7 +70,7 @@ fn load(
 }
 
 pub(super) fn request(run: &str, purpose: Purpose) -> Request<'_> {
-    Request { run, now: at(), purpose }
+    Request { run, now: at(), purpose, bases: 0 }
 }
 
 pub(super) fn at() -> Timestamp {

@@ -7,6 +7,7 @@ use super::support::{Factory, Ran};
 use super::tiny_disk::tiny_disk;
 
 mod several;
+mod told;
 
 /// `os/<name>`, whose images need no machine.
 fn with_os(factory: Factory, name: &str, more: &str) -> Factory {
@@ -158,7 +159,14 @@ fn what_is_beyond_is_hidden_and_then_deleted() {
     factory.run(&["image", "deprecate", "--undo", &all[2]]).exits(0);
     assert_eq!(states(&factory, "tiny"), "active active active");
     assert!(shown(&factory, &all[2])["properties"].get("factory_hidden_at").is_none());
-    factory.run(&["image", "prune", "tiny", "--keep", "2"]).exits(0);
+    // And held: no prune takes it back before a person lets go.
+    for now in [&[][..], &["--now"]] {
+        let prune = [&["image", "prune", "tiny", "--keep", "2"], now].concat();
+        factory.run(&prune).exits(0).says("`image deprecate` lets it go").says("nothing to prune");
+    }
+    factory.run(&["image", "list"]).exits(0).says("held");
+    factory.run(&["image", "deprecate", &all[2]]).exits(0).says("is deprecated now");
+    factory.run(&["image", "prune", "tiny", "--keep", "2"]).exits(0).says("hides");
     let done: Value = serde_json::from_str(
         &factory.run(&["image", "prune", "tiny", "--keep", "2", "--json"]).exits(0).out,
     )
@@ -375,6 +383,10 @@ fn what_is_stale_is_told_and_built() {
     // None is active: that is not the same as never built.
     let all = ids(&factory, "other");
     factory.run(&["image", "deprecate", &all[0]]).exits(0);
+    factory.run(&["build", "--stale", "--dry-run"]).exits(0).says("os/other: rolled back: other-");
+    let named = factory.run(&["build", "--stale", "--dry-run", "os/other"]).exits(0);
+    named.says("os/other: rolled back: other-").says("nothing is stale");
+    let factory = factory.file("os/other/notes", "more");
     factory
         .run(&["build", "--stale", "--dry-run"])
         .exits(0)

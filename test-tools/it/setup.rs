@@ -207,7 +207,18 @@ case $* in
     "application credential show"*) [ -e "$FAKE/credential" ] ;;
     "keypair list"*) echo me ;;
     "network list --external"*) echo public ;;
-    "image list"*) printf 'cirros\ndebian-12\ndebian-12-2026-11-20-1000\n' ;;
+    "image list"*"--tag factory-published --property factory_family=debian-13 "*)
+        [ -e "$FAKE/no-family" ] || printf 'a1\nb2\nc3\nd4\n' ;;
+    "image list"*"--name debian-12 "*) echo e5 ;;
+    "image list"*) ;;
+    "image show d4 -f value -c owner") echo others ;;
+    "image show "*"-c owner") echo 0123 ;;
+    "image show a1 "*"-c properties") echo "{'factory_image_id': 'a1', 'factory_published_at': '2026-11-20T10:00:00Z'}" ;;
+    "image show b2 "*"-c properties") echo "factory_image_id='b2', factory_published_at='2026-11-21T10:00:00Z'" ;;
+    "image show c3 "*"-c properties") echo "{'factory_image_id': 'b2', 'factory_published_at': '2026-11-22T10:00:00Z'}" ;;
+    "image show d4 "*"-c properties") echo "{'factory_image_id': 'd4', 'factory_published_at': '2026-11-23T10:00:00Z'}" ;;
+    "image show e5 "*"-c properties") echo "{'os_hidden': 'False'}" ;;
+    "image show "*"-c name") echo debian-13-2026-11-21-1000-abcdef ;;
     "flavor show"*) echo f1 ;;
     "configuration show -f value -c auth.auth_url") echo http://192.0.2.1:5000 ;;
     "configuration show"*) echo RegionOne ;;
@@ -293,7 +304,9 @@ fn create_asks_first_and_keeps_the_secret_out_of_arguments_and_files() {
     let given: Value = serde_yaml::from_str(&fs::read_to_string(&environment).unwrap()).unwrap();
     let given = &given["parameters"];
     assert_eq!(given["application_credential_secret"], Value::from("TOP-secret_1"));
-    assert_eq!(given["image"], Value::from("debian-12-2026-11-20-1000"));
+    // Not the last by its name, nor a copy, nor another project's.
+    assert_eq!(given["image"], Value::from("b2"));
+    assert!(said(&created).contains("server of debian-13-2026-11-21-1000-abcdef, b2"));
     assert_eq!(given["auth_url"], Value::from("http://192.0.2.1:5000/v3"));
     assert_eq!(given["dns_servers"], Value::from("192.0.2.53,2001:db8::53"));
     assert!(keys(given).is_subset(&keys(&template()["parameters"])));
@@ -319,6 +332,18 @@ fn create_asks_first_and_keeps_the_secret_out_of_arguments_and_files() {
     assert!(undone.status.success(), "{}", said(&undone));
     assert!(!cloud.path("stack").exists() && !cloud.path("credential").exists());
     assert!(said(&cloud.create(&["undo"], &[])).contains("nothing to delete"));
+}
+
+/// Where the factory has published none, an image of that name is the publisher's.
+#[test]
+fn create_takes_an_image_from_elsewhere_by_its_name_alone() {
+    let cloud = Cloud::new();
+    fs::write(cloud.path("no-family"), "").unwrap();
+    let created = cloud.create(&[], &[("YES", "1")]);
+    assert!(created.status.success(), "{}", said(&created));
+    let given = fs::read_to_string(cloud.path("environment.json")).unwrap();
+    let given: Value = serde_yaml::from_str(&given).unwrap();
+    assert_eq!(given["parameters"]["image"], Value::from("e5"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `image-factory image rollback` and `deprecate`: one write each.
 use super::{json, label, need, no_family};
 use crate::cli::{Context, Failure, err, out};
+use crate::lifecycle::prune;
 use crate::model::family;
-use crate::model::image::{Image, Lifecycle, State};
+use crate::model::image::Image;
 
 use crate::provider::{Provider, RunCx, why_immutable};
 
@@ -71,7 +72,7 @@ pub async fn rollback(
     may_change(was)?;
     let mut now = before.clone();
     if !args.dry_run {
-        let lifecycle = Lifecycle { state: State::Deprecated, ..was.standing() };
+        let lifecycle = was.standing().deprecated();
         cloud.artifacts().set_lifecycle(&writing(context), was, &lifecycle).await?;
         // As the cloud shows it: another build may have published meanwhile.
         let images = cloud.artifacts().list().await?;
@@ -136,12 +137,8 @@ pub async fn deprecate(
     may_change(&image)?;
     let before = family::current(&images, &image.family).cloned();
     let lifecycle = match args.undo {
-        false => Lifecycle { state: State::Deprecated, ..image.standing() },
-        // What its own bundle hid stays hidden.
-        true => {
-            let hidden = image.hidden && image.hidden_at().is_none();
-            Lifecycle { state: State::Active, hidden, hidden_at: None }
-        }
+        false => image.standing().deprecated(),
+        true => image.brought_back(prune::this_second()),
     };
     let changes = lifecycle != image.standing();
     if changes && args.dry_run {
@@ -163,11 +160,13 @@ pub async fn deprecate(
         return Ok(());
     }
     let word = lifecycle.state.name();
-    out(&match (changes, args.dry_run) {
-        (false, _) => format!("{} is {word} already", label(&image)),
-        (true, true) => format!("{} would become {word}", label(&image)),
-        (true, false) => format!("{} is {word} now", label(&image)),
-    });
+    let told = match (lifecycle.state == image.state, args.dry_run) {
+        (true, _) => format!("{} is {word} already", label(&image)),
+        (false, true) => format!("{} would become {word}", label(&image)),
+        (false, false) => format!("{} is {word} now", label(&image)),
+    };
+    let held = if args.undo { "; no prune hides it until `image deprecate`" } else { "" };
+    out(&format!("{told}{held}"));
     if before.as_ref().map(|i| &i.id) != after.map(|i| &i.id) {
         say_current(&image.family, after, args.dry_run);
     }

@@ -2,11 +2,12 @@
 use std::process::ExitCode;
 
 use super::{json, no_family};
-use crate::cli::{Context, Failure, err, findings, out};
+use crate::cli::{Context, Failure, LoadResult, err, findings, out};
 use crate::engine::run_dir;
 use crate::frontend::build_vars;
 use crate::lifecycle::prune;
 use crate::model::definition::Definition;
+use crate::model::diagnostic::Diagnostic;
 use crate::model::family::{self, Policy, PruneAction};
 
 use crate::provider::{Provider, RunCx};
@@ -33,12 +34,16 @@ pub async fn run(
     cloud: &dyn Provider,
     args: &Args,
 ) -> Result<ExitCode, Failure> {
-    let families = policies(context, cloud, args).await?;
+    let Chosen { families, unsound } = policies(context, cloud, args).await?;
     let cx = RunCx::outside(context.cancel.clone());
     let building = run_dir::bases_of_live_runs(&context.home)
         .map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
-    let request =
-        prune::Request { families: &families, building: &building, dry_run: args.dry_run };
+    let request = prune::Request {
+        families: &families,
+        building: &building,
+        own: None,
+        dry_run: args.dry_run,
+    };
     let done = prune::prune(cloud, &cx, request).await?;
     if context.common.json {
         out(&json(&done));
@@ -62,25 +67,25 @@ pub async fn run(
     for pruned in &failed {
         err(&format!("error: {}: {}", pruned.family, pruned.text(args.dry_run)));
     }
-    Ok(ExitCode::from(if failed.is_empty() { 0 } else { 20 }))
+    context.show_diagnostics(&unsound);
+    Ok(ExitCode::from(match (failed.is_empty(), unsound.is_empty()) {
+        (false, _) => 20,
+        (true, false) => 10,
+        (true, true) => 0,
+    }))
+}
+
+struct Chosen {
+    families: Vec<(String, Policy)>,
+    /// Errors of definitions whose families are not pruned, because of these.
+    unsound: Vec<Diagnostic>,
 }
 
 /// The families and their policies. A missing policy is a usage error, whether there are images or
-/// not.
-async fn policies(
-    context: &Context,
-    cloud: &dyn Provider,
-    args: &Args,
-) -> Result<Vec<(String, Policy)>, Failure> {
+/// not; the errors of an invalid definition are told in its place.
+async fn policies(context: &Context, cloud: &dyn Provider, args: &Args) -> Result<Chosen, Failure> {
     let definitions = context.of_tree().await?;
-    let bundles: Vec<&Definition> =
-        definitions.iter().flatten().map(|loaded| &loaded.bundle).collect();
     let images = cloud.artifacts().list().await?;
-    let known = family::all(&images);
-    let keep = |family: &str| {
-        args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep))
-    };
-    let policy = |keep: u32| Policy { keep, at_once: args.now };
     // Only a definition, or --keep, says which images to keep.
     let asked: Vec<_> =
         definitions.iter().filter_map(findings::read).filter(|b| is_meant(args, &b.name)).collect();
@@ -89,33 +94,83 @@ async fn policies(
     if args.keep.is_none() && !shared.is_empty() {
         return Err(Failure::bundle(shared));
     }
-    if args.families.is_empty() {
-        let chosen: Vec<_> =
-            known.iter().filter_map(|f| Some(((*f).to_owned(), policy(keep(f)?)))).collect();
+    let known = Known { args, definitions: &definitions, families: family::all(&images) };
+    if args.families.is_empty() { known.all() } else { known.named() }
+}
+
+/// What says how many images of a family to keep.
+struct Known<'k> {
+    args: &'k Args,
+    definitions: &'k [LoadResult],
+    /// Those with images.
+    families: Vec<&'k str>,
+}
+
+impl Known<'_> {
+    fn bundles(&self) -> impl Iterator<Item = &Definition> {
+        self.definitions.iter().flatten().map(|loaded| &loaded.bundle)
+    }
+
+    fn policy(&self, family: &str) -> Option<(String, Policy)> {
+        let of_definition = || self.bundles().find(|b| b.name == family).and_then(|b| b.keep);
+        let keep = self.args.keep.or_else(of_definition)?;
+        Some((family.to_owned(), Policy { keep, at_once: self.args.now }))
+    }
+
+    /// Errors of the invalid definitions that may be of this family, or of any.
+    fn unsound(&self, family: Option<&str>) -> Vec<Diagnostic> {
+        // Only a name that could be read tells whose definition it is.
+        let of_it = |one: &&LoadResult| {
+            let name = findings::read(one).map(|bundle| bundle.name.as_str());
+            family.is_none_or(|family| name.is_none_or(|n| n.is_empty() || n == family))
+        };
+        let unsound = self.definitions.iter().filter(of_it).filter_map(|one| one.as_ref().err());
+        unsound.flat_map(|unsound| unsound.findings.iter().cloned()).collect()
+    }
+
+    fn all(&self) -> Result<Chosen, Failure> {
+        let families = self.families.iter().filter_map(|family| self.policy(family)).collect();
+        if self.args.keep.is_some() {
+            return Ok(Chosen { families, unsound: Vec::new() });
+        }
+        let unsound = self.unsound(None);
         // What the words are counts, and not what the store happens to hold.
-        if args.keep.is_none() && bundles.iter().all(|b| b.keep.is_none()) {
-            return Err(Failure::usage(
-                "no definition of this tree says how many images to `keep`",
-            )
-            .hint(format!("write `keep: 3` into {}, or give --keep 3", build_vars::FILE)));
-        }
-        return Ok(chosen);
-    }
-    let mut chosen = Vec::new();
-    for family in &args.families {
-        // One of this tree may have no image yet.
-        if !known.contains(&family.as_str()) && bundles.iter().all(|b| b.name != *family) {
-            return Err(no_family(family, &known));
-        }
-        let keep = keep(family).ok_or_else(|| {
-            Failure::usage(format!("how many images of {family} are to be kept is not known"))
-                .hint(format!("write `keep: 3` into its {}, or give --keep 3", build_vars::FILE))
-        })?;
-        if !chosen.iter().any(|(f, _)| f == family) {
-            chosen.push((family.clone(), policy(keep)));
+        match (self.bundles().any(|b| b.keep.is_some()), unsound.is_empty()) {
+            (true, _) => Ok(Chosen { families, unsound }),
+            (false, false) => Err(Failure::bundle(unsound)),
+            (false, true) => {
+                Err(Failure::usage("no definition of this tree says how many images to `keep`")
+                    .hint(format!("write `keep: 3` into {}, or give --keep 3", build_vars::FILE)))
+            }
         }
     }
-    Ok(chosen)
+
+    fn named(&self) -> Result<Chosen, Failure> {
+        let mut families: Vec<(String, Policy)> = Vec::new();
+        for family in &self.args.families {
+            let policy = self.policy(family);
+            let unsound = if policy.is_none() { self.unsound(Some(family)) } else { Vec::new() };
+            let of_tree = self.bundles().any(|b| b.name == *family);
+            if !of_tree && !unsound.is_empty() {
+                return Err(Failure::bundle(unsound));
+            }
+            // One of this tree may have no image yet.
+            if !self.families.contains(&family.as_str()) && !of_tree {
+                return Err(no_family(family, &self.families));
+            }
+            let policy = policy.ok_or_else(|| {
+                Failure::usage(format!("how many images of {family} are to be kept is not known"))
+                    .hint(format!(
+                        "write `keep: 3` into its {}, or give --keep 3",
+                        build_vars::FILE
+                    ))
+            })?;
+            if !families.iter().any(|(f, _)| f == family) {
+                families.push(policy);
+            }
+        }
+        Ok(Chosen { families, unsound: Vec::new() })
+    }
 }
 
 fn is_meant(args: &Args, family: &String) -> bool {

@@ -1,7 +1,7 @@
 //! `image-factory image show`
 use super::{json, need, value};
 use crate::cli::{Context, Failure, out};
-use crate::lifecycle::lineage::{self, Lineage};
+use crate::lifecycle::lineage::{self, Lineage, Sources};
 use crate::model::image::{Image, Provenance};
 use crate::provider::Provider;
 use crate::text::shell;
@@ -12,7 +12,9 @@ pub async fn run(context: &Context, cloud: &dyn Provider, wanted: &str) -> Resul
     let tree = context.tree().ok();
     let definitions = context.sound().await?;
     let of_tree = lineage::Tree { root: tree.as_deref(), definitions: &definitions };
-    let lineage = lineage::lineage(cloud, &images, image, of_tree).await?;
+    let fetch = lineage::fetch(&context.home, &context.proxies);
+    let from = Sources { cloud, fetch: &fetch, cancel: &context.cancel };
+    let lineage = lineage::lineage(from, &images, image, of_tree).await?;
     if context.common.json {
         let mut value = value(image);
         value["lineage"] = serde_json::to_value(&lineage).expect("lineage is plain data");
@@ -54,7 +56,9 @@ fn identity(details: &mut Details, image: &Image, current: bool) {
         (false, _) => String::new(),
     };
     let current = if current { ", current" } else { "" };
-    details.line("state", format!("{}{current}{hidden}", image.state.name()));
+    let held = image.standing().held_at.filter(|_| image.is_held());
+    let held = held.map_or(String::new(), |at| format!(", held since {}", at.strftime("%Y-%m-%d")));
+    details.line("state", format!("{}{current}{hidden}{held}", image.state.name()));
     details.line("created", format!("{:.0}", image.created));
     if let Some(unusable) = &image.unusable {
         details.line("unusable", format!("{}; {}", unusable.why, unusable.way_out));
@@ -114,8 +118,9 @@ fn relations(details: &mut Details, lineage: &Lineage) {
     } else {
         "its base's family alone: no definition here"
     };
-    match &lineage.stale[..] {
-        [] => details.line("stale", format!("no (compared: {compared})")),
-        why => details.line("stale", format!("yes: {}", why.join("; "))),
+    match (&lineage.stale[..], &lineage.unknown) {
+        ([], Some(unknown)) => details.line("stale", format!("not known: {unknown}")),
+        ([], None) => details.line("stale", format!("no (compared: {compared})")),
+        (why, _) => details.line("stale", format!("yes: {}", why.join("; "))),
     }
 }

@@ -11,6 +11,7 @@ use crate::engine::{BuildContext, BuildError, cloud_init, console};
 use crate::guest::{Target, keys};
 use crate::log::sentences;
 use crate::model::check::{DISRUPTIVE, DisruptiveCheck};
+use crate::model::error_kind::ErrorKind;
 use crate::model::event::Verdict;
 use crate::model::placement::VolumePlan;
 use crate::plan::MachinePlan;
@@ -25,6 +26,8 @@ const VOLUME: Duration = Duration::from_secs(240);
 enum Failed {
     /// The cloud does not support it.
     Unable(String),
+    /// The cloud refused or failed, which says nothing of the image.
+    Refused(String),
     Bad(String),
     /// The run ends.
     Stop(BuildError),
@@ -35,8 +38,22 @@ impl From<CloudError> for Failed {
         match e {
             CloudError::Unable { reason, .. } => Self::Unable(reason),
             CloudError::Cancelled(_) | CloudError::Ledger(_) => Self::Stop(e.into()),
-            e => Self::Bad(e.to_string()),
+            // A guest that does not shut down, or does not let go of a disk, shows in these.
+            e if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::Deadline) => {
+                Self::Bad(e.to_string())
+            }
+            e => Self::Refused(e.to_string()),
         }
+    }
+}
+
+/// An operation in which the guest has no part: whatever fails, it is not the image.
+fn by_cloud(e: impl Into<BuildError>) -> Failed {
+    match e.into() {
+        BuildError::Cloud(
+            e @ (CloudError::Refused { .. } | CloudError::Deadline { .. } | CloudError::Io { .. }),
+        ) => Failed::Refused(e.to_string()),
+        e => e.into(),
     }
 }
 
@@ -87,14 +104,14 @@ pub(super) async fn all(
     results: &Results<'_>,
 ) -> Result<(), BuildError> {
     let mut lot = Subject { site, second };
-    let mut broken = None;
+    let mut broken: Option<String> = None;
     let mut wanted: Vec<_> = DISRUPTIVE.iter().filter(|(_, id, _)| results.wants(id)).collect();
     wanted.sort_by_key(|(check, ..)| turn(*check));
     for (check, id, _) in wanted {
         site.cx.cancel.check()?;
-        if let Some(before) = broken {
-            // After a failure the machine's state is unknown, so later checks are skipped.
-            let reason = format!("not tried, because {before} failed");
+        if let Some(why) = &broken {
+            // The machine's state is unknown, so later checks are skipped.
+            let reason = format!("not tried, because {why}");
             results.add(id, Instant::now(), Finding::new(Verdict::Skipped, reason));
             continue;
         }
@@ -111,11 +128,20 @@ pub(super) async fn all(
         let (verdict, reason) = match tried {
             Ok(seen) => (Verdict::Passed, seen),
             Err(Failed::Unable(why)) => (Verdict::Skipped, why),
-            Err(Failed::Bad(why)) => (Verdict::Failed, why),
+            Err(Failed::Refused(why)) => {
+                // Neither changes the machine before the cloud has done its part.
+                if !matches!(check, DisruptiveCheck::Screen | DisruptiveCheck::Volume) {
+                    broken = Some(format!("the cloud failed in {id}"));
+                }
+                (Verdict::Skipped, format!("the cloud did not do it: {why}"))
+            }
+            Err(Failed::Bad(why)) => {
+                broken = Some(format!("{id} failed"));
+                (Verdict::Failed, why)
+            }
             Err(Failed::Stop(e)) => return Err(e),
         };
         results.add(id, begin, Finding::new(verdict, reason));
-        broken = (verdict == Verdict::Failed).then_some(id);
     }
     Ok(())
 }
@@ -151,7 +177,8 @@ impl Subject<'_> {
     }
 
     async fn screen(&mut self) -> Result<String, Failed> {
-        let url = self.site.cloud.compute().console_url(&self.second.machine).await?;
+        let url = self.site.cloud.compute().console_url(&self.second.machine);
+        let url = url.await.map_err(by_cloud)?;
         // With the address comes the right to use it; where it leads is enough.
         let place: String =
             url.split(['?', '#']).next().unwrap_or_default().chars().take(200).collect();
@@ -216,7 +243,9 @@ impl Subject<'_> {
             .cloud
             .volumes()
             .ok_or_else(|| Failed::Unable("this cloud attaches no volumes".into()))?;
-        let disk = volumes.attach(&cx.within(VOLUME), &self.second.machine, wanted).await?;
+        let within = cx.within(VOLUME);
+        let attached = volumes.attach(&within, &self.second.machine, wanted).await;
+        let disk = attached.map_err(by_cloud)?;
         let script = |text: &str| format!("SERIAL={}\nGB={}\n{text}", disk.serial, wanted.size_gib);
         let used = self
             .said_as_root(&script(include_str!("../../../templates/guest/trials/volume-use.sh")))
@@ -239,7 +268,8 @@ impl Subject<'_> {
         let token = format!("TOKEN={}\n", site.plan.run);
         let mark = include_str!("../../../templates/guest/trials/rescue-mark.sh");
         self.said_as_root(&format!("{token}{mark}")).await?;
-        rescue.rescue(&site.cx.within(self.action_time()), &self.second.machine).await?;
+        let within = site.cx.within(self.action_time());
+        rescue.rescue(&within, &self.second.machine).await.map_err(by_cloud)?;
         let rescued = self.rescued(&before).await?;
         let find = include_str!("../../../templates/guest/trials/rescue-find.sh");
         let found = site
@@ -248,7 +278,8 @@ impl Subject<'_> {
             .or(say_as_root(&*rescued.remote, &format!("{token}{find}"), SCRIPT))
             .await?;
         drop(rescued);
-        rescue.unrescue(&site.cx.within(self.action_time()), &self.second.machine).await?;
+        let within = site.cx.within(self.action_time());
+        rescue.unrescue(&within, &self.second.machine).await.map_err(by_cloud)?;
         self.back(&before).await?;
         Ok(format!("{}, and back", sentences::first_line(&found?)))
     }
@@ -304,14 +335,15 @@ impl Subject<'_> {
             .cloud
             .compute()
             .capture(&cx.within(Duration::from_secs(plan.timeouts.capture)), machine, &name)
-            .await?;
+            .await
+            .map_err(by_cloud)?;
         // It is used up, and holds part of the quota.
         crate::engine::retire(site, &machine.name).await;
         let login = Arc::new(keys::generate_key(&format!("factory snapshot key {run}")));
         let host = keys::generate_key(&format!("factory snapshot host key {run}"));
         let begin = Instant::now();
         let user_data = cloud_init::builder_user_data(login.public_key(), &host);
-        let booted = machine::boot(site, other, (&image, 0), user_data).await?;
+        let booted = machine::boot(site, other, (&image, 0), user_data).await.map_err(by_cloud)?;
         let target = Target {
             host: booted.host.clone(),
             port: booted.port,

@@ -156,3 +156,31 @@ async fn a_check_that_nobody_carries_out_fails() {
     assert_eq!(failed, [("forgotten".to_owned(), "not carried out".to_owned())]);
     assert_eq!(before, world.cloud.snapshot());
 }
+
+/// Quotas are used up, and a cloud has bad days: neither says anything of the image. Of the calls
+/// of the check, the guest has a part in its shutdown alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_that_refuses_an_image_of_the_machine_blames_nobody() {
+    let world = || World { add: &["snapshot"], ..World::new() };
+    let calls = {
+        let world = world();
+        world.build().await.result.unwrap();
+        world.cloud.calls()
+    };
+    let (mut skipped, mut failed) = (0, 0);
+    for call in 1..=calls {
+        let world = world();
+        world.cloud.fail_at(call, Fault::Refuse);
+        let outcome = world.build().await;
+        for (id, why) in world.checks(Verdict::Skipped) {
+            assert!(
+                id == "snapshot" && why.starts_with("the cloud did not do it: "),
+                "{id}: {why}"
+            );
+            assert!(matches!(outcome.result, Ok(Built::Image(_))), "{:?}", outcome.result);
+            skipped += 1;
+        }
+        failed += usize::from(matches!(outcome.result, Err(BuildError::Smoke { .. })));
+    }
+    assert_eq!((skipped, failed), (2, 1), "of the capture and of the boot; of the shutdown");
+}

@@ -71,13 +71,17 @@ pub fn os_near(bundle: &Definition) -> Option<String> {
         .or_else(|| keys::nearest(image, there.iter().map(String::as_str)).map(str::to_owned))
 }
 
-/// Index of the bundle in `bundles` that makes the base of `bundle`. A family name may be another
-/// bundle's. A bundle with the name of its own base uses an image of the cloud.
+/// Index of the bundle in `bundles` that makes the base of `bundle`, which may be named by its
+/// family or by the name that it gives its image. A bundle with the name of its own base uses an
+/// image of the cloud.
 pub fn base_among(bundles: &[&Definition], bundle: &Definition) -> Option<usize> {
     match bundle.base.as_ref()? {
         Base::Os(name) => bundles.iter().position(|other| OS.name(&other.label) == Some(name)),
-        Base::Image(name) if *name == bundle.name => None,
-        Base::Image(name) => bundles.iter().position(|other| other.name == *name),
+        Base::Image(name) => {
+            let makes =
+                |one: &Definition| one.name == *name || one.target_name.as_ref() == Some(name);
+            bundles.iter().position(|other| makes(other)).filter(|_| !makes(bundle))
+        }
     }
 }
 

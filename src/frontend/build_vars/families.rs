@@ -9,7 +9,8 @@ use crate::model::field::Field;
 /// Maximum number of locations shown.
 const SHOWN: usize = 5;
 
-/// One finding per definition whose `bundle.name` is shared. A directory reached by several paths
+/// One finding per definition whose `bundle.name` is shared, or that names its image as another's
+/// family. A directory reached by several paths
 /// (links) is one definition. Definitions outside of the tree are skipped.
 pub fn check_families<'b>(bundles: &[&'b Definition]) -> Vec<OnBundle<'b>> {
     // By name, then by the real directory.
@@ -22,6 +23,9 @@ pub fn check_families<'b>(bundles: &[&'b Definition]) -> Vec<OnBundle<'b>> {
     let shared = families.into_values().filter(|makers| makers.len() > 1);
     let mut findings: Vec<OnBundle<'b>> =
         shared.flat_map(|makers| of_family(&makers.into_values().collect::<Vec<_>>())).collect();
+    findings.extend(
+        bundles.iter().filter_map(|bundle| Some((*bundle, family_as_name(bundles, bundle)?))),
+    );
     findings.sort_by(|(_, a), (_, b)| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
     findings
 }
@@ -61,6 +65,26 @@ fn of_family<'b>(makers: &[&'b Definition]) -> Vec<OnBundle<'b>> {
         Diagnostic::error(place(bundle), message).hint(format!("{hint} {places}"))
     };
     makers.iter().enumerate().map(|(at, bundle)| (*bundle, finding(at, bundle))).collect()
+}
+
+/// The image of one definition is called as the family of another: the exact name comes first, so
+/// that nobody could name that family.
+fn family_as_name(bundles: &[&Definition], bundle: &Definition) -> Option<Diagnostic> {
+    let target = bundle.target_name.as_ref()?;
+    let other = bundles
+        .iter()
+        .find(|other| other.name == *target && other.asks.definition != bundle.asks.definition)?;
+    let (place, key) =
+        (bundle.locations.of(Field::TargetName), bundle.locations.key(Field::TargetName));
+    let message = format!(
+        "`{key}` is `{target}`, the family of {}: that name would mean this one image",
+        other.label
+    );
+    let at = self::place(other).map_or_else(|| other.label.clone(), |at| at.to_string());
+    Some(
+        Diagnostic::error(place, message)
+            .hint(format!("choose another name; the family is at {at}")),
+    )
 }
 
 fn place(bundle: &Definition) -> Option<Location> {

@@ -52,6 +52,7 @@ use PruneAction::{Delete, Hide, Keep, Retain};
 use State::{Active, Deprecated, Staged};
 
 mod foreign;
+mod hidden;
 
 #[test]
 fn the_newest_active_one_is_current() {
@@ -204,8 +205,8 @@ fn what_is_protected_or_not_ours_is_spared() {
         Image { protected: true, ..image("b", "f", 2, Active) },
         legacy("c", 3),
         Image { hidden: true, state: Deprecated, ..legacy("d", 4) },
-        Image { hidden: true, ..image("e", "f", 5, Active) },
-        Image { hidden: true, ..image("g", "f", 6, Deprecated) },
+        with(image("e", "f", 5, Active), image::HELD_AT, "2026-11-20T10:00:00Z"),
+        Image { protected: true, hidden: true, ..image("g", "f", 6, Deprecated) },
         image("s", "f", 7, Staged),
         without(image("t", "f", 10, Active), image::RUN),
         with(image("u", "f", 11, Active), image::IMAGE_ID, "z"),
@@ -246,22 +247,23 @@ fn no_mixture_loses_what_must_stay() {
                 &[("b".to_owned(), "server s uses it".to_owned())].into(),
             );
             assert_eq!(verdicts.len(), 5);
-            let kept = verdicts
+            let kept: Vec<&Image> = verdicts
                 .iter()
-                .filter(|v| v.fate == Keep && v.image.state == Active && !v.image.hidden)
-                .count();
-            let actives = images.iter().filter(|i| i.state == Active && !i.hidden).count();
-            assert_eq!(kept, actives.min(keep as usize), "{verdicts:?}");
+                .filter(|v| v.fate == Keep && v.image.state == Active)
+                .map(|v| v.image)
+                .collect();
+            let actives: Vec<&Image> =
+                images.iter().rev().filter(|i| i.state == Active).take(keep as usize).collect();
+            assert!(actives.iter().all(|i| kept.contains(i)), "{verdicts:?}");
+            let current = current(&images, "f");
+            assert!(current.is_none_or(|current| kept.contains(&current)), "{verdicts:?}");
+            assert!(kept.len() <= keep as usize + 1, "{verdicts:?}");
             for v in &verdicts {
                 let touched = matches!(v.fate, Hide | Delete);
                 assert!(!(touched && v.image.protected), "{v:?}");
                 assert!(!(v.fate == Delete && v.image.id == "b"), "{v:?}");
                 assert!(v.fate != Delete || at_once || v.image.hidden_at().is_some(), "{v:?}");
-                assert!(
-                    !touched
-                        || current(&images, "f").is_some_and(|c| c.age_key() > v.image.age_key()),
-                    "{v:?}"
-                );
+                assert!(!touched || kept.iter().any(|i| i.age_key() > v.image.age_key()), "{v:?}");
             }
         }
     }
@@ -291,6 +293,7 @@ fn stale_is_what_would_be_built_otherwise_now() {
     let now = |inputs: Option<&str>, base: Option<&Image>| CurrentInputs {
         inputs: inputs.map(Into::into),
         base: base.cloned(),
+        ..CurrentInputs::default()
     };
     assert_eq!(stale(&made, &now(Some("d1"), Some(&old))), [""; 0]);
     assert_eq!(stale(&made, &now(None, None)), [""; 0]);
@@ -318,13 +321,17 @@ fn what_was_rolled_back_is_not_built_again_from_the_same() {
     let good = with(child(image("k1", "kid", 3, Active), &base), image::INPUTS, "d1");
     let bad = with(child(image("k2", "kid", 4, Deprecated), &base), image::INPUTS, "d2");
     let images = [base.clone(), good.clone(), bad];
-    let now = CurrentInputs { inputs: Some("d2".into()), base: Some(base.clone()) };
+    let now = CurrentInputs {
+        inputs: Some("d2".into()),
+        base: Some(base.clone()),
+        ..CurrentInputs::default()
+    };
     assert_eq!(stale(&good, &now), ["its definition changed"]);
-    assert_eq!(rolled_back(&images, &good, &now).unwrap().id, "k2");
+    assert_eq!(rolled_back(&images, "kid", Some(&good), &now).unwrap().id, "k2");
     let mended = CurrentInputs { inputs: Some("d3".into()), ..now.clone() };
-    assert_eq!(rolled_back(&images, &good, &mended), None);
+    assert_eq!(rolled_back(&images, "kid", Some(&good), &mended), None);
     let rebased = CurrentInputs { base: Some(image("b2", "base", 2, Active)), ..now };
-    assert_eq!(rolled_back(&images, &good, &rebased), None);
+    assert_eq!(rolled_back(&images, "kid", Some(&good), &rebased), None);
 }
 
 /// A clock that went back, here or at Glance, hides no new image; nor does one that was far ahead
@@ -399,10 +406,7 @@ fn why_a_deprecated_image_stays_is_true() {
         assert!(verdicts.iter().all(|v| v.fate == Keep), "{verdicts:?}");
         verdicts.into_iter().map(|v| v.why).collect()
     };
-    let none = whys(
-        &[image("a", "f", 1, Deprecated), Image { hidden: true, ..image("b", "f", 2, Active) }],
-        1,
-    );
+    let none = whys(&[image("a", "f", 1, Deprecated), hidden(image("b", "f", 2, Active))], 1);
     assert!(none[0].starts_with("hidden; ") && none[1].starts_with("deprecated; "), "{none:?}");
     assert!(
         none.iter().all(|why| why.contains("no active image") && !why.contains("newer")),

@@ -85,7 +85,8 @@ pub(super) async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
         .import(&run.cx.within(DEADLINE), &format!("{}-staged-source", run.id), disk)
         .await
         .expect("import");
-    let deprecated = Lifecycle { state: State::Deprecated, hidden: false, hidden_at: None };
+    let deprecated =
+        Lifecycle { state: State::Deprecated, hidden: false, hidden_at: None, held_at: None };
     assert!(
         cloud.artifacts().set_lifecycle(&run.cx, &staged, &deprecated).await.is_err(),
         "a staged image was given a standing"
@@ -102,9 +103,10 @@ pub(super) async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
         cloud.facts(&wanted, &run.cx).await.expect("facts").base
     };
     let now = jiff::Timestamp::from_second(1_800_000_000).expect("a time");
-    for to in
-        [deprecated, Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(now) }]
-    {
+    for to in [
+        deprecated,
+        Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(now), held_at: None },
+    ] {
         stands(cloud, run, &published, &to).await;
         assert!(
             matches!(base(&published.family).await, BaseLookup::Missing { .. }),
@@ -115,6 +117,9 @@ pub(super) async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
             "by its ID it is not found as {to:?}"
         );
     }
+    let held = Lifecycle { held_at: Some(now), ..published.standing() };
+    let seen = cloud.artifacts().set_lifecycle(&run.cx, &published, &held).await.expect("hold it");
+    assert_eq!(seen.standing(), held);
     let back = cloud
         .artifacts()
         .set_lifecycle(&run.cx, &published, &published.standing())
@@ -244,7 +249,8 @@ async fn is_let_alone(cloud: &dyn Provider, run: &Run, id: &str) {
     };
     let before = seen().await;
     assert!(matches!(before.provenance(), image::Provenance::Foreign(_)), "{before:?}");
-    let hidden = Lifecycle { state: State::Deprecated, hidden: true, hidden_at: None };
+    let hidden =
+        Lifecycle { state: State::Deprecated, hidden: true, hidden_at: None, held_at: None };
     assert!(
         cloud.artifacts().set_lifecycle(&run.cx, &before, &hidden).await.is_err(),
         "a copy was hidden"

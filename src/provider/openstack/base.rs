@@ -17,6 +17,30 @@ pub async fn named(
     Ok(glance::images(&cloud.api, &[("name", name.to_owned())], cancel).await?)
 }
 
+/// The same, with those that lists leave out.
+pub async fn named_or_hidden(
+    cloud: &OpenStack,
+    name: &str,
+    cancel: &Cancel,
+) -> Result<Vec<Record>, CloudError> {
+    shown_and_hidden(cloud, &[("name", name.to_owned())], cancel).await
+}
+
+async fn shown_and_hidden(
+    cloud: &OpenStack,
+    query: &[(&'static str, String)],
+    cancel: &Cancel,
+) -> Result<Vec<Record>, CloudError> {
+    let hidden = [query, &[("os_hidden", "true".to_owned())]].concat();
+    let (mut all, hidden) = tokio::try_join!(
+        glance::images(&cloud.api, query, cancel),
+        glance::images(&cloud.api, &hidden, cancel)
+    )?;
+    // A Glance that does not know the filter shows the others again.
+    all.extend(hidden.into_iter().filter(|record| record.flag("os_hidden")));
+    Ok(all)
+}
+
 /// Resolves `wanted` by [`family::meaning`] over all candidates, including foreign images
 /// for lookups by ID or exact name.
 pub async fn base(
@@ -129,6 +153,16 @@ pub async fn of_family(
 ) -> Result<Vec<Record>, CloudError> {
     let query = [(image::FAMILY, family.to_owned()), ("status", "active".to_owned())];
     Ok(glance::images(&cloud.api, &query, cancel).await?)
+}
+
+/// The same, with hidden ones: an image is published after these, too.
+pub async fn all_of_family(
+    cloud: &OpenStack,
+    family: &str,
+    cancel: &Cancel,
+) -> Result<Vec<Record>, CloudError> {
+    let query = [(image::FAMILY, family.to_owned()), ("status", "active".to_owned())];
+    shown_and_hidden(cloud, &query, cancel).await
 }
 
 /// Names and families similar to `wanted`.

@@ -75,7 +75,7 @@ pub async fn facts(
         if wanted.image_name.is_empty() {
             return Ok(Vec::new());
         }
-        base::named(cloud, &wanted.image_name, cancel).await
+        base::named_or_hidden(cloud, &wanted.image_name, cancel).await
     };
     let (base, taken, mut site, version) = tokio::try_join!(base, taken, site, async {
         cloud.api.microversions(cancel).await.map_err(CloudError::from)

@@ -106,10 +106,12 @@ fn change(now: &Record, to: &Lifecycle) -> Patch {
     if now.flag("os_hidden") != to.hidden {
         patch.replace("os_hidden", json!(to.hidden));
     }
-    match (now.property(image::HIDDEN_AT), to.hidden_at.map(|at| at.to_string())) {
-        (Some(_), None) => patch.remove(image::HIDDEN_AT),
-        (had, Some(at)) if had != Some(&at) => patch.set(image::HIDDEN_AT, at),
-        _ => {}
+    for (key, time) in to.times() {
+        match (now.property(key), time) {
+            (Some(_), None) => patch.remove(key),
+            (had, Some(at)) if had != Some(&at) => patch.set(key, at),
+            _ => {}
+        }
     }
     tag(now, to.is_listed(), &mut patch);
     patch

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::api::ApiError;
 use super::nova::{self, Server};
 use super::{OpenStack, wait};
+use crate::model::error_kind::ErrorKind;
 use crate::provider::{CloudError, Machine, Power, Reboot, RunCx};
 use crate::system::cancel::Cancel;
 
@@ -105,9 +106,13 @@ impl Action<'_> {
                 return Err(CloudError::refused(&what, "it is gone"));
             };
             match server.status.as_str() {
-                "ERROR" => {
-                    Err(CloudError::refused(&what, format!("Nova says ERROR: {}", server.fault())))
-                }
+                // Whatever the guest does, it is Nova that fails.
+                "ERROR" => Err(CloudError::Refused {
+                    what: what.clone(),
+                    reason: format!("Nova says ERROR: {}", server.fault()),
+                    hint: None,
+                    kind: ErrorKind::Internal,
+                }),
                 now if now == status && server.task_state.is_none() => Ok(Some(())),
                 _ => Ok(None),
             }

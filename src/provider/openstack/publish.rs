@@ -28,7 +28,7 @@ pub async fn publish(
     if let Some(why) = provider::artifacts::unpublishable(&now, publication) {
         return Err(CloudError::refused(&what, why));
     }
-    let family = base::of_family(cloud, &publication.family, &cx.cancel).await?;
+    let family = base::all_of_family(cloud, &publication.family, &cx.cancel).await?;
     let family: Vec<Image> =
         family.iter().chain([&before]).map(|record| record.image(&project)).collect();
     let at = family::published_at(&family, &publication.family, &now.id, jiff::Timestamp::now());

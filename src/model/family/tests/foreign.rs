@@ -39,6 +39,7 @@ fn what_carries_a_familys_properties_is_not_of_it() {
                 state: Deprecated,
                 hidden: false,
                 hidden_at: None,
+                held_at: None,
             });
             image::tell_copies(&mut alone);
             assert_eq!((current(&alone, "f"), all(&alone)), (None, vec!["f"]), "{other:?}");

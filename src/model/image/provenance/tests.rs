@@ -150,7 +150,12 @@ fn the_tag_goes_with_what_a_family_may_mean() {
     image.prove(jiff::Timestamp::UNIX_EPOCH);
     assert_eq!(image.tags, ["b", "factory-published"]);
     let stand = |image: &mut Image, state, hidden| {
-        image.stand(&crate::model::image::Lifecycle { state, hidden, hidden_at: None })
+        image.stand(&crate::model::image::Lifecycle {
+            state,
+            hidden,
+            hidden_at: None,
+            held_at: None,
+        })
     };
     for (state, hidden, tags) in [
         (State::Deprecated, false, &["b"][..]),

@@ -200,7 +200,8 @@ async fn a_family_is_not_resolved_to_what_others_have() {
 async fn nothing_is_written_to_what_is_not_ours() {
     let server = glance(all()).await;
     let (cloud, cx) = openstack(&server);
-    let hidden = Lifecycle { state: State::Deprecated, hidden: true, hidden_at: None };
+    let hidden =
+        Lifecycle { state: State::Deprecated, hidden: true, hidden_at: None, held_at: None };
     for record in strange() {
         let id = record["id"].as_str().unwrap();
         // As if it had been seen as one of ours before: what Glance shows now counts.
@@ -234,6 +235,7 @@ async fn a_prune_takes_ours_alone() {
         let request = crate::lifecycle::prune::Request {
             families: &families,
             building: &building,
+            own: None,
             dry_run: false,
         };
         crate::lifecycle::prune::prune(&cloud, &cx, request).await.unwrap()
