@@ -1,14 +1,11 @@
 //! The end of a run that has no plan: nothing was created, and the results say why.
-use std::path::{Path, PathBuf};
-
 use super::ending::{is_for_people, outcome_of};
 use super::factory::Setup;
 use super::outcome::{RunError, RunOutcome};
-use super::results::Results;
 use super::run::Begun;
 use crate::engine::run_dir::Record;
 use crate::model::definition::Definition;
-use crate::model::event::{Event, Stage, Stamped, seconds};
+use crate::model::event::{Event, Stage, seconds};
 use crate::report;
 
 /// The end of a run that has no plan: nothing was created in the cloud. Its results say why, in
@@ -46,45 +43,35 @@ pub(super) fn not_planned(
         leaks: Vec::new(),
         kept: None,
     };
-    let written = dir.not_planned().and_then(|()| dir.record(&record));
-    let mut outputs = Vec::new();
-    if !setup.options.visits() {
-        let log = written.is_ok().then(|| dir.log());
-        outputs = report_failure(bundle, &record, &recorder.events(), log.as_deref())
-            .unwrap_or_else(|errors| {
-                errors.iter().for_each(|e| cx.events.warn(e.to_string()));
-                Vec::new()
-            });
-    }
-    if let Err(e) = written {
-        cx.events.warn(e.to_string());
-    }
-    dir.forget();
-    RunOutcome {
+    let mut ended = RunOutcome {
         result: Err(error),
         leaks: Vec::new(),
         kept: None,
         dir: Some(dir.path.clone()),
-        outputs,
-    }
-}
-
-fn report_failure(
-    bundle: &Definition,
-    record: &Record,
-    events: &[Stamped],
-    log: Option<&Path>,
-) -> Result<Vec<PathBuf>, Vec<report::OutputError>> {
-    let failed = report::Failed {
-        run: &record.run,
-        bundle: &bundle.label,
-        family: &bundle.name,
-        cloud: &record.cloud,
-        events,
-        definition: Some(bundle),
-        log,
+        outputs: Vec::new(),
     };
-    let target = Results::of(bundle).dir();
-    let written = report::failed(&target, &bundle.tree, &failed)?;
-    Ok(written.into_iter().filter(|file| is_for_people(&target, file)).collect())
+    if let Err(e) = dir.not_planned().and_then(|()| dir.record(&record)) {
+        cx.events.warn(e.to_string());
+    }
+    if !setup.options.visits() {
+        let failed = report::Failed {
+            run: &record.run,
+            bundle: &bundle.label,
+            family: &bundle.name,
+            cloud: &record.cloud,
+            events: &recorder.events(),
+            definition: Some(bundle),
+            exit_code: ended.exit_code(),
+        };
+        let target = setup.results(bundle).dir();
+        let (outputs, errors) = report::Outputs::of_failure(&dir.path, &failed);
+        match outputs.show(&target) {
+            Ok(files) => {
+                ended.outputs.extend(files.into_iter().filter(|file| is_for_people(&target, file)))
+            }
+            Err(more) => errors.iter().chain(&more).for_each(|e| cx.events.warn(e.to_string())),
+        }
+    }
+    dir.forget();
+    ended
 }
