@@ -189,7 +189,10 @@ async fn stale(
     }
     // Standard output holds one document: the builds, or this if there are none.
     if context.common.json && (args.dry_run || chosen.is_empty()) {
-        let row = |(label, word, why): &(String, &str, String)| json!({ "bundle": label, "state": word, "why": why });
+        let row = |row: &(String, &str, String)| {
+            let (label, word, why) = row;
+            json!({ "bundle": label, "state": word, "why": why })
+        };
         document(&context.common, ("stale", "bundles"), &rows.iter().map(row).collect());
     } else {
         let say = if context.common.json { err } else { out };

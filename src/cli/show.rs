@@ -91,8 +91,8 @@ impl Terminal {
     }
 }
 
-/// The sink for `mode` of the run of a bundle, by its label. `verbosity`: -1 quiet (warnings, errors, the final line), 0, 1 verbose
-/// (also output lines).
+/// The sink for `mode` of the run of a bundle, by its label. `verbosity`: -1 quiet (warnings,
+/// errors, the final line), 0, 1 verbose (also output lines).
 ///
 /// `bar` becomes `plain` without a terminal that can redraw a line, since it would show nothing.
 /// `json` contains all events at any verbosity.

@@ -176,7 +176,8 @@ impl Outputs<'_> {
     }
 }
 
-fn finished(record: &Record) -> Event {
+/// The last event of a run.
+pub(super) fn finished(record: &Record) -> Event {
     let image = record.image.as_ref();
     Event::Finished {
         outcome: record.outcome.clone(),

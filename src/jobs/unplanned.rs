@@ -1,11 +1,15 @@
 //! The end of a run that has no plan: nothing was created, and the results say why.
-use super::ending::{is_for_people, outcome_of};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::ending::{finished, is_for_people, outcome_of};
 use super::factory::Setup;
 use super::outcome::{RunError, RunOutcome};
 use super::run::Begun;
 use crate::engine::run_dir::Record;
 use crate::model::definition::Definition;
-use crate::model::event::{Event, Stage, seconds};
+use crate::model::event::{Event, Stage, Stamped, seconds};
 use crate::report;
 
 /// The end of a run that has no plan: nothing was created in the cloud. Its results say why, in
@@ -13,29 +17,19 @@ use crate::report;
 pub(super) fn not_planned(
     setup: Setup<'_>,
     bundle: &Definition,
-    begun: Begun,
+    mut begun: Begun,
     error: RunError,
 ) -> RunOutcome {
-    let Begun { run, begin, now, mut dir, recorder, cx } = begun;
+    let events = begun.cx.events.clone();
     let word = outcome_of(setup, Some(&error)).name();
-    let (text, total) = (error.unplanned(), seconds(begin.elapsed()));
-    cx.events.emit(Event::StageFailed {
-        stage: Stage::Plan,
-        seconds: total,
-        error: error.to_string(),
-    });
-    cx.events.emit(Event::Finished {
-        outcome: word.into(),
-        seconds: total,
-        image: None,
-        error: Some(text.clone()),
-        leaks: Vec::new(),
-    });
+    let (text, total) = (error.unplanned(), seconds(begun.begin.elapsed()));
+    let why = error.to_string();
+    events.emit(Event::StageFailed { stage: Stage::Plan, seconds: total, error: why });
     let record = Record {
-        run,
+        run: begun.run.clone(),
         bundle: bundle.label.clone(),
         cloud: setup.factory.provider.name().into(),
-        started: now,
+        started: begun.now,
         seconds: total,
         outcome: word.into(),
         image: None,
@@ -43,35 +37,49 @@ pub(super) fn not_planned(
         leaks: Vec::new(),
         kept: None,
     };
+    if let Err(e) = begun.dir.not_planned().and_then(|()| begun.dir.record(&record)) {
+        events.warn(e.to_string());
+    }
     let mut ended = RunOutcome {
         result: Err(error),
         leaks: Vec::new(),
         kept: None,
-        dir: Some(dir.path.clone()),
+        dir: Some(begun.dir.path.clone()),
         outputs: Vec::new(),
     };
-    if let Err(e) = dir.not_planned().and_then(|()| dir.record(&record)) {
-        cx.events.warn(e.to_string());
-    }
     if !setup.options.visits() {
-        let failed = report::Failed {
-            run: &record.run,
-            bundle: &bundle.label,
-            family: &bundle.name,
-            cloud: &record.cloud,
-            events: &recorder.events(),
-            definition: Some(bundle),
-            exit_code: ended.exit_code(),
-        };
-        let target = setup.results(bundle).dir();
-        let (outputs, errors) = report::Outputs::of_failure(&dir.path, &failed);
-        match outputs.show(&target) {
-            Ok(files) => {
-                ended.outputs.extend(files.into_iter().filter(|file| is_for_people(&target, file)))
-            }
-            Err(more) => errors.iter().chain(&more).for_each(|e| cx.events.warn(e.to_string())),
-        }
+        ended.outputs = outputs(setup, bundle, &begun, (&record, ended.exit_code()));
     }
-    dir.forget();
+    events.emit(finished(&record));
+    begun.dir.forget();
     ended
+}
+
+/// Makes and shows what the run has of outputs, as if it had ended: what cannot be written is told
+/// before its last event. Those for people.
+fn outputs(
+    setup: Setup<'_>,
+    bundle: &Definition,
+    begun: &Begun,
+    (record, exit_code): (&Record, u8),
+) -> Vec<PathBuf> {
+    let mut events = begun.recorder.events();
+    events.push(Stamped { at: Timestamp::now(), event: finished(record) });
+    let failed = report::Failed {
+        run: &record.run,
+        bundle: &bundle.label,
+        family: &bundle.name,
+        cloud: &record.cloud,
+        events: &events,
+        definition: Some(bundle),
+        exit_code,
+    };
+    let target = setup.results(bundle).dir();
+    let (outputs, mut errors) = report::Outputs::of_failure(&begun.dir.path, &failed);
+    let files = outputs.show(&target).unwrap_or_else(|more| {
+        errors.extend(more);
+        Vec::new()
+    });
+    errors.iter().for_each(|e| begun.cx.events.warn(e.to_string()));
+    files.into_iter().filter(|file| is_for_people(&target, file)).collect()
 }

@@ -292,7 +292,7 @@ fn a_chosen_name_is_taken_by_the_build_that_is_at_work() {
     assert!(read(&factory, "image.properties").starts_with("RESULT=success\n"));
 }
 
-/// What is wrong was told to programs by the lack of everything, and of one build there was nothing.
+/// What is wrong was told to programs by the lack of everything, and so was one build.
 #[test]
 fn programs_are_told_the_same_of_one_build_as_of_many() {
     let factory = tiny().file("os/tiny/go", "").bundle("images/bad", "bundle: {name: bad, x: 1}\n");
@@ -344,13 +344,10 @@ fn programs_are_told_the_same_of_one_build_as_of_many() {
 #[test]
 fn a_run_that_died_is_swept_once_and_said_to_be() {
     let id = "20261120-231501-a1b2c3";
-    let started = format!(
-        "{{\"at\":\"2026-11-20T23:15:01Z\",\"event\":\"started\",\"run\":\"{id}\",\"bundle\":\"os/tiny\",\
-            \"purpose\":\"building\",\"image_name\":\"\",\"cloud\":\"local\"}}\n"
-    );
-    let ledger = format!(
-        "{{\"record\":\"run\",\"run\":\"{id}\",\"cloud\":\"local\",\"runtime\":\"/nowhere\"}}\n"
-    );
+    let started = serde_json::json!({ "at": "2026-11-20T23:15:01Z", "event": "started", "run": id,
+        "bundle": "os/tiny", "purpose": "building", "image_name": "", "cloud": "local" });
+    let ledger = r#"{"record":"run","run":"ID","cloud":"local","runtime":"/nowhere"}"#;
+    let (started, ledger) = (format!("{started}\n"), format!("{ledger}\n").replace("ID", id));
     let factory = tiny()
         .file(&format!("os/target/tiny/runs/{id}/events.jsonl"), &started)
         .file(&format!("../home/runs/{id}/lock"), "")
