@@ -256,20 +256,22 @@ impl Record {
                     (self.outcome, self.seconds) = (outcome.clone(), *seconds);
                     (self.error, self.leaks) = (error.clone(), leaks.clone());
                 }
-                Event::Started { image_name, .. } | Event::Planned { image_name }
-                    if self.image_name.is_empty() =>
-                {
-                    self.image_name.clone_from(image_name)
+                Event::Started { image_name, .. } | Event::Planned { image_name } => {
+                    self.call(image_name)
                 }
-                Event::Started { .. }
-                | Event::Planned { .. }
-                | Event::Doing { .. }
-                | Event::Progress { .. } => {}
+                Event::Doing { .. } | Event::Progress { .. } => {}
             }
         }
         self.log_tail = tail.into();
         for step in &mut self.steps {
             step.output = tail_of(&step.output, OUTPUT_BYTES).to_string();
+        }
+    }
+
+    /// Gives the image its name, if the plan has not.
+    fn call(&mut self, image_name: &str) {
+        if self.image_name.is_empty() {
+            self.image_name = image_name.to_owned();
         }
     }
 
