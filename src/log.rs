@@ -30,7 +30,8 @@ impl LogFile {
     pub fn create(path: &Path) -> io::Result<Self> {
         let file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
-        file.set_permissions(Permissions::from_mode(0o644))?; // whatever the umask says
+        // Whatever the umask says. A file system without modes, as exFAT is, refuses.
+        let _ = file.set_permissions(Permissions::from_mode(0o644));
         Ok(Self(file, Budget::default()))
     }
 }
@@ -52,8 +53,11 @@ fn entry(Stamped { at, event }: &Stamped) -> String {
     let mut entry = Entry { at: *at, text: String::new() };
     let duration = |seconds: &f64| sentences::duration(*seconds);
     match event {
-        Event::Started { run, bundle, purpose, image_name, cloud } => entry
-            .lines("", &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}")),
+        Event::Started { run, bundle, purpose, image_name, cloud } => {
+            let begins = sentences::begins(purpose, image_name, cloud);
+            entry.lines("", &format!("{bundle}: {begins}, run {run}"));
+        }
+        Event::Planned { image_name } => entry.lines("", &format!("image {image_name}")),
         Event::StageStarted { stage } => entry.rule(stage.name()),
         Event::StageDone { stage, seconds } => {
             entry.rule(&format!("{} done, {}", stage.name(), duration(seconds)))

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     let events = Events::default();
     let verbosity = i8::from(args.verbose) - i8::from(args.quiet);
     events.add(show::sink(
+        "demo",
         args.progress,
         verbosity,
         &Terminal::of_stderr(|key| std::env::var(key).ok()),

@@ -60,7 +60,10 @@ pub struct Common {
     /// Progress display
     #[arg(long, global = true, value_enum, default_value = "auto")]
     pub progress: show::Progress,
-    /// Print machine-readable output, if the command supports it
+    /// Print one JSON document on standard output, also of an error
+    ///
+    /// `build` and `test` print a list with a row for each bundle. After `--progress json` the
+    /// document is one more line. `shell`, `run log` and `completions` have none.
     #[arg(long, global = true)]
     pub json: bool,
     /// Also show the output of the programs that run

@@ -2,15 +2,20 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{Context, Failure, err, exit, out, show};
+use serde_json::{Value, json};
 
+use super::{Context, Failure, document, err, exit, out, show};
 use crate::frontend;
 use crate::jobs::{
-    End, Factory, Job, Need, Results, RetainedMachine, RunOptions, RunOutcome, RunRequest,
+    self, End, Factory, Job, Need, NotBuilt, Results, RetainedMachine, RunOptions, RunOutcome,
+    RunRequest, exit_code,
 };
 use crate::log::sentences;
 use crate::model::definition::Definition;
+use crate::model::event::seconds;
+use crate::provider::Provider;
 use crate::sweep;
 use crate::text::shell;
 
@@ -62,14 +67,42 @@ pub struct Args {
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let results = context.results_of(&args.bundles);
     // With `--stale`, fresh bundles keep their results.
-    if !args.stale {
-        results.iter().try_for_each(Results::withdraw)?;
+    let withdrawn = match args.stale {
+        true => Ok(()),
+        false => results.iter().try_for_each(Results::withdraw).map_err(Failure::from),
+    };
+    let ran = match withdrawn {
+        Ok(()) => build(context, args).await,
+        Err(failure) => Err(failure),
+    };
+    match ran {
+        Err(failure) if !args.dry_run => Ok(none_built(context, args, &results, failure)),
+        ran => ran,
     }
-    let ran = build(context, args).await;
-    if let (Err(failure), false) = (&ran, args.dry_run) {
-        results.iter().for_each(|one| one.failed("", &failure.to_string()));
+}
+
+/// Ends a build that failed before any of its bundles had a run.
+fn none_built(context: &Context, args: &Args, results: &[Results], failure: Failure) -> ExitCode {
+    let (why, code) = (failure.to_string(), failure.code());
+    let not = NotBuilt { cloud: "", why: &why, exit_code: code, definition: None };
+    // Lines for people are the failure's own.
+    let streams = context.common.progress == show::Progress::Json;
+    jobs::none_built(results, &not, streams.then(|| context.show()).as_ref());
+    if context.common.json {
+        let row = |bundle: Option<&str>| {
+            let row = Row { error: Some(why.clone()), ..Row::not_begun(failed(code), code) };
+            row.json(bundle)
+        };
+        let rows: Vec<Value> = match &args.bundles[..] {
+            [] => vec![row(None)],
+            named if results.len() != named.len() => {
+                named.iter().map(|one| row(Some(one))).collect()
+            }
+            _ => results.iter().map(|one| row(Some(one.label()))).collect(),
+        };
+        document(&context.common, SUMMARY, &rows.into());
     }
-    ran
+    failure.report()
 }
 
 async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
@@ -95,10 +128,9 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         ..context.options()
     };
     if let ([bundle], false) = (&bundles[..], args.stale) {
+        let begin = Instant::now();
         let ended = factory.build(RunRequest { definition: bundle.clone(), options }).await;
-        let code = exit::code(&ended);
-        tell(bundle, ended);
-        return Ok(ExitCode::from(code));
+        return Ok(told_alone(context, bundle, ended, begin));
     }
     if at_once > 1 {
         options.show =
@@ -158,9 +190,11 @@ async fn stale(
     }
     // Standard output holds one document: the builds, or this if there are none.
     if context.common.json && (args.dry_run || chosen.is_empty()) {
-        let rows: Vec<_> = rows.iter().map(|(label, word,
-            why)| serde_json::json!({"bundle": label, "state": word, "why": why})).collect();
-        out(&serde_json::to_string_pretty(&rows).expect("rows are plain data"));
+        let row = |row: &(String, &str, String)| {
+            let (label, word, why) = row;
+            json!({ "bundle": label, "state": word, "why": why })
+        };
+        document(&context.common, ("stale", "bundles"), &rows.iter().map(row).collect());
     } else {
         let say = if context.common.json { err } else { out };
         for (label, word, why) in &rows {
@@ -173,13 +207,64 @@ async fn stale(
     Ok(chosen)
 }
 
-/// A row of the summary table.
+/// The event and the key of the summary of builds.
+const SUMMARY: (&str, &str) = ("summary", "builds");
+
+/// A row of the summary.
 struct Row {
     outcome: String,
     seconds: Option<f64>,
     /// Name and ID.
     image: Option<(String, String)>,
     code: u8,
+    error: Option<String>,
+}
+
+impl Row {
+    fn not_begun(outcome: String, code: u8) -> Self {
+        Self { outcome, seconds: None, image: None, code, error: None }
+    }
+
+    fn of(ended: &RunOutcome, seconds: f64) -> Self {
+        let code = ended.exit_code();
+        let outcome = match (&ended.result, code) {
+            (Ok(None), 0) => "passed".to_owned(),
+            (Ok(_), 0) => "built".to_owned(),
+            (Ok(_), _) => "built, leaks".to_owned(),
+            (Err(_), exit::STOPPED) => "stopped".to_owned(),
+            (Err(_), code) => failed(code),
+        };
+        let image = ended.result.as_ref().ok().and_then(Option::as_ref);
+        let image = image.map(|i| (i.name.clone(), i.id.clone()));
+        let error = ended.result.as_ref().err().map(ToString::to_string);
+        Self { outcome, seconds: Some(seconds), image, code, error }
+    }
+
+    fn json(&self, bundle: Option<&str>) -> Value {
+        let image = self.image.as_ref().map(|(name, id)| json!({ "id": id, "name": name }));
+        json!({ "bundle": bundle, "outcome": self.outcome, "seconds": self.seconds,
+            "image": image, "code": self.code, "error": self.error })
+    }
+}
+
+fn failed(code: u8) -> String {
+    format!("failed ({code})")
+}
+
+/// Tells of the only run of a command; its exit code.
+pub fn told_alone(
+    context: &Context,
+    bundle: &Definition,
+    ended: RunOutcome,
+    begin: Instant,
+) -> ExitCode {
+    let code = ended.exit_code();
+    if context.common.json {
+        let row = Row::of(&ended, seconds(begin.elapsed())).json(Some(&bundle.label));
+        document(&context.common, SUMMARY, &vec![row].into());
+    }
+    tell(bundle, ended);
+    ExitCode::from(code)
 }
 
 /// Runs the jobs. A row for each, and the outcomes that are not reported yet.
@@ -192,7 +277,8 @@ async fn rows_of(
     let mut rows: Vec<Option<Row>> = jobs.iter().map(|_| None).collect();
     let mut untold = Vec::new();
     let on_end = |index: usize, end: End| {
-        rows[index] = Some(row(&end));
+        let of_base = jobs[index].base.and_then(|base| rows[base].as_ref()).map(|row| row.code);
+        rows[index] = Some(row(&end, of_base));
         if let End::RunOutcome(ended, _) = end {
             match at_once {
                 1 => tell(&jobs[index].bundle, *ended),
@@ -210,50 +296,24 @@ fn summary(context: &Context, jobs: &[Job], rows: Vec<Option<Row>>) -> u8 {
     let rows: Vec<(&Job, Row)> =
         jobs.iter().zip(rows).filter_map(|(job, row)| Some((job, row?))).collect();
     if context.common.json {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(job, r)| {
-                let image = r.image.as_ref().map(|(name, id)| {
-                    serde_json::json!({"id": id,
-                    "name": name})
-                });
-                serde_json::json!({"bundle": job.bundle.label, "outcome": r.outcome,
-                    "seconds": r.seconds, "image": image, "code": r.code})
-            })
-            .collect();
-        out(&serde_json::to_string_pretty(&rows).expect("rows are plain data"));
+        let rows = rows.iter().map(|(job, row)| row.json(Some(&job.bundle.label))).collect();
+        document(&context.common, SUMMARY, &rows);
     } else {
         err(&format!("\n{}", table(&rows)));
     }
     let stopped = context.cancel.check().is_err().then_some(exit::STOPPED);
-    exit::worst(rows.iter().map(|(_, r)| r.code).chain(stopped))
+    exit_code::worst(rows.iter().map(|(_, r)| r.code).chain(stopped))
 }
 
-fn row(end: &End) -> Row {
+/// `of_base`: the code of the job's base, if that ended.
+fn row(end: &End, of_base: Option<u8>) -> Row {
     match end {
-        End::RunOutcome(ended, seconds) => {
-            let code = exit::code(ended);
-            let outcome = match (&ended.result, code) {
-                (Ok(_), 0) => "built".to_owned(),
-                (Ok(_), _) => "built, leaks".to_owned(),
-                (Err(_), exit::STOPPED) => "stopped".to_owned(),
-                (Err(_), code) => format!("failed ({code})"),
-            };
-            let image = ended
-                .result
-                .as_ref()
-                .ok()
-                .and_then(|i| i.as_ref())
-                .map(|i| (i.name.clone(), i.id.clone()));
-            Row { outcome, seconds: Some(*seconds), image, code }
-        }
+        End::RunOutcome(ended, seconds) => Row::of(ended, *seconds),
         End::BaseFailed(base) => Row {
-            outcome: format!("skipped: base {base} failed"),
-            seconds: None,
-            image: None,
-            code: 0,
+            error: Some(format!("base {base} was not built")),
+            ..Row::not_begun(format!("skipped: base {base} failed"), of_base.unwrap_or(0))
         },
-        End::NotBegun => Row { outcome: "not begun".into(), seconds: None, image: None, code: 0 },
+        End::NotBegun => Row::not_begun("not begun".into(), exit::STOPPED),
     }
 }
 

@@ -69,7 +69,7 @@ impl Context {
     pub fn show(&self) -> Show {
         let (mode, verbosity) = (self.common.progress, self.verbosity());
         let terminal = self.terminal.clone();
-        Arc::new(move |_: &str| show::sink(mode, verbosity, &terminal))
+        Arc::new(move |label: &str| show::sink(label, mode, verbosity, &terminal))
     }
 
     pub fn factory(&self, provider: Arc<dyn Provider>) -> Result<Arc<Factory>, Failure> {

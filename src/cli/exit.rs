@@ -4,10 +4,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::{Common, document, show};
 use crate::engine::BuildError;
+pub use crate::jobs::exit_code::STOPPED;
+use crate::jobs::exit_code::{self, BUNDLE, CLOUD, USAGE};
 use crate::jobs::{RunError, RunOutcome};
 use crate::model::diagnostic::Diagnostic;
-use crate::model::error_kind::ErrorKind;
 use crate::provider::CloudError;
 use crate::ready::user;
 use crate::system::cancel::Cancelled;
@@ -26,6 +28,7 @@ Exit codes:
   60   failed, and something was left behind
   130  stopped by a signal, and cleaned up
 With several bundles the worst code counts, in this order: 130, 60, 40, 30, 20, 10, 50.
+`make` ends with 2 whatever the code; image.properties of each bundle has its code as EXIT_CODE.
 
 Environment:
   IMAGE_FACTORY_HOME    image store and work files [default: $XDG_DATA_HOME/image-factory]
@@ -38,15 +41,6 @@ Environment:
   FACTORY_SSH_FROM      CIDRs that may use SSH [default: the address of this machine]
   NO_COLOR              disables colours
   CI                    disables progress bars";
-
-const USAGE: u8 = 2;
-const BUNDLE: u8 = 10;
-const CLOUD: u8 = 20;
-const PROVISION: u8 = 30;
-const SMOKE: u8 = 40;
-const BUILT_WITH_LEAKS: u8 = 50;
-const FAILED_WITH_LEAKS: u8 = 60;
-pub const STOPPED: u8 = 130;
 
 /// An error to report, with its exit code.
 #[derive(Debug)]
@@ -116,6 +110,22 @@ impl Failure {
         each.iter().map(|line| line.strip_prefix("error: ").unwrap_or(line).to_owned()).collect()
     }
 
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// The same for programs, on standard output: `error`, with `code`, `errors` and `hint`.
+    pub fn document(&self, common: &Common) {
+        let each: Vec<&str> =
+            self.lines.iter().map(|line| line.strip_prefix("error: ").unwrap_or(line)).collect();
+        let error = serde_json::json!({ "code": self.code, "errors": each, "hint": self.hint });
+        let error = match common.progress {
+            show::Progress::Json => error,
+            _ => serde_json::json!({ "error": error }),
+        };
+        document(common, ("error", "error"), &error);
+    }
+
     pub fn report(self) -> ExitCode {
         for line in self.lines.iter().chain(&self.total) {
             super::err(line);
@@ -149,13 +159,13 @@ impl From<Cancelled> for Failure {
 impl From<CloudError> for Failure {
     fn from(e: CloudError) -> Self {
         let hint = cloud_hint(&e);
-        Self { hint, ..Self::new(kind_code(e.kind()), e.to_string()) }
+        Self { hint, ..Self::new(exit_code::of_kind(e.kind()), e.to_string()) }
     }
 }
 
 impl From<RunError> for Failure {
     fn from(e: RunError) -> Self {
-        let (code, hint) = (run_code(&e), run_hint(&e));
+        let (code, hint) = (e.exit_code(), run_hint(&e));
         match e {
             RunError::Bad(diagnostics) => Self::bundle(diagnostics),
             RunError::Refused(diagnostics) => Self { code: CLOUD, ..Self::bundle(diagnostics) },
@@ -166,66 +176,7 @@ impl From<RunError> for Failure {
 
 /// Exit code of a run.
 pub fn code(ended: &RunOutcome) -> u8 {
-    match (&ended.result, ended.leaks.is_empty()) {
-        (Ok(_), true) => 0,
-        (Ok(_), false) => BUILT_WITH_LEAKS,
-        (Err(_), false) => FAILED_WITH_LEAKS,
-        (Err(e), true) => run_code(e),
-    }
-}
-
-/// From best to worst: built with leftovers, not built, not built with leftovers, stopped.
-const BY_BADNESS: [u8; 9] =
-    [0, BUILT_WITH_LEAKS, USAGE, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
-
-/// Exit code of several runs.
-pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
-    codes
-        .into_iter()
-        .max_by_key(|code| BY_BADNESS.iter().position(|c| c == code).unwrap_or(BY_BADNESS.len()))
-        .unwrap_or(0)
-}
-
-/// Exit code of an error of a cloud or of this machine.
-fn kind_code(kind: ErrorKind) -> u8 {
-    match kind {
-        ErrorKind::Cancelled => STOPPED,
-        ErrorKind::NotFound
-        | ErrorKind::Conflict
-        | ErrorKind::Quota
-        | ErrorKind::Unauthorized
-        | ErrorKind::Unavailable
-        | ErrorKind::Unsupported
-        | ErrorKind::InvalidInput
-        | ErrorKind::Deadline
-        | ErrorKind::Internal => CLOUD,
-    }
-}
-
-fn run_code(e: &RunError) -> u8 {
-    match e {
-        RunError::Bad(_) => BUNDLE,
-        RunError::Proxy(_) => USAGE,
-        RunError::Cloud(e) => kind_code(e.kind()),
-        RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
-        RunError::Build(e) if e.is_cancelled() => STOPPED,
-        RunError::Build(e) => match e {
-            BuildError::Cloud(_)
-            | BuildError::NotReady { .. }
-            | BuildError::Io { .. }
-            | BuildError::Wall(_)
-            | BuildError::Space(_)
-            | BuildError::Cancelled(_) => CLOUD,
-            BuildError::Source { .. }
-            | BuildError::Fetch(_)
-            | BuildError::Step { .. }
-            | BuildError::StepRemote { .. }
-            | BuildError::BuilderLost { .. }
-            | BuildError::Tidy(_) => PROVISION,
-            BuildError::Smoke { .. } => SMOKE,
-        },
-        RunError::Base { source, .. } => run_code(source),
-    }
+    ended.exit_code()
 }
 
 /// Hint for the user.
@@ -339,20 +290,6 @@ fn cloud_hint(e: &CloudError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn of_several_runs_the_worst_counts() {
-        assert_eq!(worst([]), 0);
-        assert_eq!(worst([0, 50, 0]), 50);
-        assert_eq!(
-            worst([50, 10]),
-            10,
-            "one that was not built is worse than one that left something"
-        );
-        assert_eq!(worst([40, 30, 20]), 40);
-        assert_eq!(worst([40, 60]), 60);
-        assert_eq!(worst([60, 130, 0]), 130);
-    }
 
     /// A command that gives a system's directory away is none to name.
     #[test]

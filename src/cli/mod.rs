@@ -38,7 +38,7 @@ use arguments::{Cli, Command, Common};
 use context::Context;
 use definitions::LoadResult;
 use exit::Failure;
-use print::{err, out, out_as_is};
+use print::{document, err, out, out_as_is};
 
 /// Forbids core dumps and debuggers of this process, because its memory holds passwords and tokens.
 /// Child processes are not affected.
@@ -66,9 +66,16 @@ pub fn main() -> ExitCode {
     if let Some(served) = served {
         return served.map_or_else(|why| Failure::host(why).report(), |()| ExitCode::SUCCESS);
     }
+    let common = cli.common.clone();
+    let failed = |failure: Failure| {
+        if common.json && !show::patient::said() {
+            failure.document(&common);
+        }
+        failure.report()
+    };
     let context = match Context::new(cli.common) {
         Ok(context) => context,
-        Err(failure) => return failure.report(),
+        Err(failure) => return failed(failure),
     };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // As large as a main thread's stack: a build is one future, and its frames are deep.
@@ -88,7 +95,7 @@ pub fn main() -> ExitCode {
             Some(e) => Failure::host(format!("cannot write to standard output: {e}")).report(),
             None => code,
         },
-        Err(failure) => failure.report(),
+        Err(failure) => failed(failure),
     }
 }
 

@@ -5,16 +5,18 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use super::{Context, Failure, out};
-use crate::engine::run_dir::{self, Life, Record};
+use crate::engine::run_dir::{self, LOG, Life, Record};
 use crate::model::event::{Event, Stamped};
 use crate::plan::Plan;
 use crate::text::shell;
 
-const LOG: &str = "build.log";
-
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// List the runs of this tree, oldest first
+    ///
+    /// OUTCOME is how a run ended. A run that has not ended is `running`, has `died` (it owns what
+    /// it made until `sweep` removes it), was `swept` after it died, or is `unclear`: its record is
+    /// damaged.
     List,
     /// Show the stages and the result of a run
     Show {
@@ -105,6 +107,13 @@ impl Told {
     }
 }
 
+impl Told {
+    /// `ended`, or how a run is that has no result.
+    fn state(&self, context: &Context) -> &'static str {
+        if self.record.is_some() { "ended" } else { unfinished(context, &self.run) }
+    }
+}
+
 fn name(dir: &Path) -> String {
     dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -128,17 +137,19 @@ fn list(context: &Context, dirs: &[PathBuf]) {
             .iter()
             .map(|r| {
                 serde_json::json!({"run": r.run, "bundle": r.bundle,
-                "image_name": r.image_name, "result": r.record})
+                "image_name": r.image_name, "state": r.state(context), "result": r.record})
             })
             .collect();
         out(&serde_json::to_string_pretty(&rows).expect("records are plain data"));
         return;
     }
     out(&format!("{:<22}  {:<24}  {:<8}  {:>7}  IMAGE", "RUN", "BUNDLE", "OUTCOME", "SECONDS"));
-    for Told { run, bundle, record, .. } in rows {
+    for row in rows {
+        let state = row.state(context);
+        let Told { run, bundle, record, .. } = row;
         let (outcome, seconds) = match &record {
             Some(r) => (r.outcome.as_str(), format!("{:.0}", r.seconds)),
-            None => (unfinished(context, &run), String::new()),
+            None => (state, String::new()),
         };
         let image = record
             .as_ref()
@@ -148,14 +159,15 @@ fn list(context: &Context, dirs: &[PathBuf]) {
     }
 }
 
-/// State, in `sweep`'s words, of a run without a result.
+/// State of a run without a result.
 fn unfinished(context: &Context, run: &str) -> &'static str {
     let indexed =
         run_dir::indexed(&context.home).unwrap_or_default().into_iter().find(|one| one.run == run);
     match indexed.map(|one| one.life).or_else(|| run_dir::life_elsewhere(&context.home, run)) {
-        Some(Life::Alive) => "alive",
-        // A sweep took it out of the index.
-        Some(Life::Dead(_)) | None => "dead",
+        Some(Life::Alive) => "running",
+        Some(Life::Dead(_)) => "died",
+        // A run leaves the index when it ends, with a result, or by a sweep.
+        None => "swept",
         Some(Life::Unknown(_)) => "unclear",
     }
 }
@@ -165,10 +177,11 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
     let recorded = recorded.ok_or_else(|| {
         Failure::host(format!("{}: neither plan.json nor events.jsonl is readable", dir.display()))
     })?;
+    let state = recorded.state(context);
     let Told { run, bundle, cloud, at, plan, record, .. } = recorded;
     if context.common.json {
-        out(&serde_json::to_string_pretty(&serde_json::json!({"plan": plan, "result": record}))
-            .expect("records are plain data"));
+        let shown = serde_json::json!({ "plan": plan, "state": state, "result": record });
+        out(&serde_json::to_string_pretty(&shown).expect("records are plain data"));
         return Ok(());
     }
     out(&format!(
@@ -176,7 +189,7 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
         dir.display()
     ));
     match record {
-        None => out(&format!("outcome   {}", unfinished(context, &run))),
+        None => out(&format!("outcome   {state}")),
         Some(r) => {
             out(&format!("outcome   {} after {:.1} s", r.outcome, r.seconds));
             if let Some(e) = r.error {

@@ -91,16 +91,16 @@ impl Terminal {
     }
 }
 
-/// The sink for `mode`. `verbosity`: -1 quiet (warnings, errors, the final line), 0, 1 verbose
-/// (also output lines).
+/// The sink for `mode` of the run of a bundle, by its label. `verbosity`: -1 quiet (warnings,
+/// errors, the final line), 0, 1 verbose (also output lines).
 ///
 /// `bar` becomes `plain` without a terminal that can redraw a line, since it would show nothing.
 /// `json` contains all events at any verbosity.
-pub fn sink(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<dyn Sink> {
+pub fn sink(label: &str, mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<dyn Sink> {
     let paint = Paint(terminal.has_colours());
     let live = verbosity >= 0 && terminal.is_live();
     let sink: Box<dyn Sink> = match mode {
-        Progress::Json => Box::new(Json::new(io::stdout())),
+        Progress::Json => Box::new(Json::of(label, io::stdout())),
         Progress::Bar if live => Box::new(bar::Bar::new(paint, verbosity)),
         Progress::Auto if live && !terminal.is_ci() => Box::new(bar::Bar::new(paint, verbosity)),
         _ => Box::new(Plain::new(Box::new(io::stderr()), paint, verbosity, plain::Pace::default())),

@@ -1,6 +1,7 @@
 //! `image-factory test`: runs the smoke checks on an existing image.
 use crate::model::category::IMAGES;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use super::{Context, Failure, LoadResult, build, err, exit, findings};
 use crate::engine::Goal;
@@ -21,8 +22,8 @@ Examples:
   image-factory test debian-12
   image-factory test 3f1c70a2-… --set ssh_user=ubuntu --set tests.skip=[package-update]
 
-The exit code is 40 if a check failed. Reports are written to images/target/NAME-test/, those of
-an operating system to os/target/NAME-test/. The last lines of the output name them.";
+The exit code is 40 if a check failed. Reports are written to images/target/NAME/test/, those of
+an operating system to os/target/NAME/test/. The last lines of the output name them.";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -60,11 +61,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         keep_on_failure: args.keep_on_failure,
         ..context.options()
     };
-    let request = RunRequest { definition: bundle.clone(), options };
+    let (request, begin) = (RunRequest { definition: bundle.clone(), options }, Instant::now());
     let ended = context.factory(cloud)?.build(request).await;
-    let code = exit::code(&ended);
-    build::tell(&bundle, ended);
-    Ok(ExitCode::from(code))
+    Ok(build::told_alone(context, &bundle, ended, begin))
 }
 
 /// Fails if the cloud has no such image, or several.
@@ -120,8 +119,12 @@ async fn definition(
 /// be kept while it is in use.
 fn made_up(context: &Context, name: &str, id: &str) -> Result<(Definition, Scratch), Failure> {
     let dir = Scratch::new().map_err(|e| Failure::host(format!("cannot make a directory: {e}")))?;
-    let here =
-        std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?;
+    let here = match context.tree() {
+        Ok(tree) => tree,
+        Err(_) => {
+            std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?
+        }
+    };
     let plain =
         |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
     let name: String = name.chars().map(plain).take(200).collect();

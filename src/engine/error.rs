@@ -39,6 +39,9 @@ pub enum BuildError {
     Smoke { failed: Vec<Check>, of: usize },
     #[error("cannot write {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
+    /// A file of the definition, which the plan had found.
+    #[error("cannot read {path}: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Space(space::Short),
     #[error(transparent)]

@@ -9,7 +9,9 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 
 use super::base::{first, missing_base};
+use super::exit_code::STOPPED;
 use super::factory::{Factory, Setup};
+use super::latest::LatestLogs;
 use super::outcome::{RunError, RunOutcome};
 use super::request::{RunOptions, RunRequest};
 use super::results::Results;
@@ -18,7 +20,7 @@ use crate::engine::Goal;
 use crate::frontend::build_vars;
 use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
-use crate::model::event::{Event, Stamped};
+use crate::model::event::{Event, Events, Stamped};
 use crate::provider::ledger::Leak;
 
 /// A bundle of a batch.
@@ -41,6 +43,9 @@ pub enum End {
     /// Cancelled before it began.
     NotBegun,
 }
+
+/// How the runs of a command are made, and where it shows their logs.
+type Told<'b> = (&'b RunOptions, &'b LatestLogs);
 
 const NOT_BEGUN: &str = "stopped by a signal before its turn came";
 
@@ -106,21 +111,21 @@ impl Factory {
     pub async fn build(self: &Arc<Self>, request: RunRequest) -> RunOutcome {
         let RunRequest { definition, options } = request;
         let setup = Setup { factory: self, options: &options };
+        let latest = LatestLogs::of(&options, &definition.tree);
         // A base that fails, and a kill while it is built, must not leave the last build's results.
-        if let Err(e) = setup.withdraw(&Results::of(&definition)) {
-            return RunOutcome::not_begun(e);
-        }
-        let jobs = match self.jobs(&options, vec![definition.clone()]).await {
+        let jobs = match setup.withdraw(&definition).and_then(|()| latest.withdraw()) {
+            Ok(()) => self.jobs(&options, vec![definition.clone()]).await,
+            Err(e) => Err(e),
+        };
+        let jobs = match jobs {
             Ok(jobs) => jobs,
-            Err(e) => {
-                setup.not_built(&definition, &e.to_string());
-                return RunOutcome::not_begun(e);
-            }
+            Err(e) => return latest.ended(setup.not_begun(&definition, e, &Events::default())),
         };
         // Theirs, too: one of them may fail while another is built.
         for (index, job) in jobs.iter().enumerate().skip(1) {
             if let Err(e) = Results::of(&job.bundle).withdraw() {
-                return RunOutcome::not_begun(self.failed_base(&options, &jobs, index, e));
+                let error = self.failed_base((&options, &latest), &jobs, index, e);
+                return RunOutcome::not_begun(error);
             }
         }
         for (job, text) in jobs.iter().filter_map(|job| Some((job, job.added.clone()?))) {
@@ -128,7 +133,7 @@ impl Factory {
             show.take(&Stamped { at: Timestamp::now(), event: Event::Note { text } });
         }
         let (mut last, mut left): (Option<RunOutcome>, Vec<Leak>) = (None, Vec::new());
-        self.schedule(&options, &jobs, 1, |index, end| match end {
+        self.schedule((&options, &latest), &jobs, 1, |index, end| match end {
             End::RunOutcome(ended, _) => {
                 let built = is_built(&ended);
                 match index == 0 || !built {
@@ -140,7 +145,8 @@ impl Factory {
             End::BaseFailed(_) | End::NotBegun => {
                 if let (Some(ended), Some(base)) = (last.take(), jobs[index].base) {
                     let (ended, why) = without_base(ended, &jobs[base].bundle.label);
-                    self.not_built(&options, &jobs[index], &why);
+                    let not = (why.as_str(), ended.exit_code());
+                    self.not_built((&options, &latest), &jobs[index], not);
                     last = Some(ended);
                 }
                 false
@@ -156,10 +162,11 @@ impl Factory {
             // A signal came before the first base.
             (None, Err(stopped)) if jobs.len() > 1 => {
                 let error = RunError::Cloud(stopped.into());
-                RunOutcome::not_begun(self.failed_base(&options, &jobs, jobs.len() - 1, error))
+                let last = jobs.len() - 1;
+                RunOutcome::not_begun(self.failed_base((&options, &latest), &jobs, last, error))
             }
             // A signal came before its turn: its run ends by itself, and records that.
-            (None, _) => self.run(RunRequest { definition, options }).outcome().await,
+            (None, _) => latest.ended(self.run(RunRequest { definition, options }).outcome().await),
         }
     }
 
@@ -167,7 +174,7 @@ impl Factory {
     /// `index` and failed. Each job between them records that it was not built.
     fn failed_base(
         &self,
-        options: &RunOptions,
+        told: Told<'_>,
         jobs: &[Job],
         mut index: usize,
         mut error: RunError,
@@ -177,15 +184,20 @@ impl Factory {
         {
             let base = jobs[index].bundle.label.clone();
             error = RunError::Base { base, source: Box::new(error) };
-            self.not_built(options, &jobs[on_it], &error.to_string());
+            self.not_built(told, &jobs[on_it], (&error.to_string(), error.exit_code()));
             index = on_it;
         }
         error
     }
 
-    fn not_built(&self, options: &RunOptions, job: &Job, why: &str) {
+    /// Records that `job` was not built, for this reason and with this exit code.
+    fn not_built(&self, told: Told<'_>, job: &Job, (why, exit_code): (&str, u8)) {
+        let (options, latest) = told;
         let request = job.request(options);
-        Setup { factory: self, options: &request.options }.not_built(&job.bundle, why);
+        let setup = Setup { factory: self, options: &request.options };
+        let dir = setup.not_built(&job.bundle, why, exit_code, &Events::default());
+        // The reason is told all the same.
+        let _ = dir.map(|dir| latest.not_built(dir, exit_code));
     }
 
     /// Runs the jobs, at most `at_once` in parallel, and reports each result immediately.
@@ -196,15 +208,27 @@ impl Factory {
         at_once: usize,
         mut on_end: impl FnMut(usize, End) + Send,
     ) {
-        self.schedule(options, jobs, at_once, |index, end| {
+        let Some(first) = jobs.first() else { return };
+        let latest = LatestLogs::of(options, &first.bundle.tree);
+        // One that cannot be removed cannot be replaced, and that is told.
+        let _ = latest.withdraw();
+        let told = (options, &latest);
+        let mut codes = vec![0; jobs.len()];
+        self.schedule(told, jobs, at_once, |index, end| {
+            let job = &jobs[index];
             let built = match &end {
-                End::RunOutcome(ended, _) => is_built(ended),
+                End::RunOutcome(ended, _) => {
+                    codes[index] = ended.exit_code();
+                    is_built(ended)
+                }
                 End::BaseFailed(base) => {
-                    self.not_built(options, &jobs[index], &format!("base {base} was not built"));
+                    codes[index] = job.base.map_or(0, |base| codes[base]);
+                    let why = format!("base {base} was not built");
+                    self.not_built(told, job, (&why, codes[index]));
                     false
                 }
                 End::NotBegun => {
-                    self.not_built(options, &jobs[index], NOT_BEGUN);
+                    self.not_built(told, job, (NOT_BEGUN, STOPPED));
                     false
                 }
             };
@@ -218,7 +242,7 @@ impl Factory {
     /// that those on it may begin. Begins no job after a signal; running jobs end by themselves.
     async fn schedule(
         self: &Arc<Self>,
-        options: &RunOptions,
+        (options, latest): Told<'_>,
         jobs: &[Job],
         at_once: usize,
         mut on_end: impl FnMut(usize, End) -> bool + Send,
@@ -248,6 +272,7 @@ impl Factory {
             }
             let Some((index, ended, seconds)) = running.next().await else { break };
             let stopped = options.cancel.check().is_err();
+            let ended = latest.ended(ended);
             let built = on_end(index, End::RunOutcome(Box::new(ended), seconds));
             for other in schedule.ended(index, built) {
                 let base = jobs[other].base.map(|b| jobs[b].bundle.label.clone());

@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::factory::Setup;
 use super::heat::heat_accepts;
 use super::outcome::{RetainedMachine, RunError, RunOutcome};
-use super::results::Results;
 use super::retention::settle_family;
 use super::run::Begun;
 use crate::engine::run_dir::Record;
@@ -59,29 +58,32 @@ impl Ending<'_> {
             kept: kept.clone(),
         };
         cx.events.emit(finished(&record));
-        // Again, now that the end is known: reports tell of it, and the log is whole.
+        let retained = |opened| RetainedMachine {
+            opened,
+            run: record.run.clone(),
+            cloud: record.cloud.clone(),
+        };
+        let mut ended = RunOutcome {
+            result: result.map(|()| image.clone()),
+            leaks,
+            kept: kept.map(retained),
+            dir: Some(dir.path.clone()),
+            outputs: Vec::new(),
+        };
+        // Now that the end is known: reports tell of it, and the log is whole.
         let written = match dir.record(&record) {
-            Ok(()) => outputs.write(Some(dir.log())).await.map_err(RunError::Output),
+            Ok(()) => outputs.write(Some(ended.exit_code())).await.map_err(RunError::Output),
             Err(e) => Err(e.into()),
         };
-        let outputs = written.unwrap_or_else(|e| {
-            if result.is_ok() {
-                result = Err(e);
-            }
-            Vec::new()
-        });
-        if leaks.is_empty() && kept.is_none() {
+        match written {
+            Ok(outputs) => ended.outputs = outputs,
+            Err(e) if ended.result.is_ok() => ended.result = Err(e),
+            Err(_) => {}
+        }
+        if ended.leaks.is_empty() && ended.kept.is_none() {
             dir.forget();
         }
-        let kept =
-            kept.map(|opened| RetainedMachine { opened, run: record.run, cloud: record.cloud });
-        RunOutcome {
-            result: result.map(|()| image),
-            leaks,
-            kept,
-            dir: Some(dir.path.clone()),
-            outputs,
-        }
+        ended
     }
 
     async fn outputs<'o>(&'o self, image: Option<&'o Image>) -> Outputs<'o> {
@@ -122,8 +124,8 @@ impl Ending<'_> {
     }
 }
 
-/// What the outputs of a run are written from: once when the image is published, and again when
-/// the end is known.
+/// What the outputs of a run are made from: once when the image is published, and again when the
+/// end is known.
 struct Outputs<'o> {
     ending: &'o Ending<'o>,
     image: Option<&'o Image>,
@@ -131,13 +133,16 @@ struct Outputs<'o> {
 }
 
 impl Outputs<'_> {
-    /// Writes the files that people look for, on a thread of its own: logs and inputs may be large.
-    async fn write(&self, log: Option<PathBuf>) -> Result<Vec<PathBuf>, String> {
+    /// Makes the outputs in the run's directory. With the exit code of a run that ended, shows them
+    /// as the bundle's latest; Ok: those that people look for. On a thread of its own: logs and
+    /// inputs may be large.
+    async fn write(&self, exit_code: Option<u8>) -> Result<Vec<PathBuf>, String> {
         let Ending { setup, bundle, plan, begun } = self.ending;
         // A visit makes nothing: what the last build left stays as it is.
         if setup.options.visits() {
             return Ok(Vec::new());
         }
+        let (target, run) = (setup.results(bundle).dir(), begun.dir.path.clone());
         let (bundle, plan, events) =
             (Definition::clone(bundle), Plan::clone(plan), begun.recorder.events());
         let (image, templates) = (self.image.cloned(), self.rendered.clone());
@@ -148,13 +153,21 @@ impl Outputs<'_> {
                 events: &events,
                 image: image.as_ref(),
                 templates: &templates,
-                log: log.as_deref(),
+                exit_code,
             };
-            let target = Results::of(&bundle).dir();
-            let written = report::write(&target, &bundle.tree, &built).map_err(|errors| {
-                errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-            })?;
-            Ok(written.into_iter().filter(|file| is_for_people(&target, file)).collect())
+            let (outputs, mut errors) = report::Outputs::of_build(&run, &built);
+            let shown = match exit_code {
+                Some(_) => outputs.show(&target),
+                None => Ok(Vec::new()),
+            };
+            let files = shown.unwrap_or_else(|more| {
+                errors.extend(more);
+                Vec::new()
+            });
+            if !errors.is_empty() {
+                return Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+            }
+            Ok(files.into_iter().filter(|file| is_for_people(&target, file)).collect())
         };
         match tokio::task::spawn_blocking(write).await {
             Ok(written) => written,
@@ -163,7 +176,8 @@ impl Outputs<'_> {
     }
 }
 
-fn finished(record: &Record) -> Event {
+/// The last event of a run.
+pub(super) fn finished(record: &Record) -> Event {
     let image = record.image.as_ref();
     Event::Finished {
         outcome: record.outcome.clone(),

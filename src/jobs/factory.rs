@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 
 use super::outcome::RunOutcome;
 use super::request::{RunOptions, RunRequest};
-use super::{Results, run};
+use super::run;
 use crate::engine::run_dir::Home;
 use crate::guest::Connect;
 use crate::model::event::Events;
@@ -63,8 +63,8 @@ impl Factory {
         let (factory, of_run) = (self.clone(), events.clone());
         let task = tokio::spawn(async move {
             let setup = Setup { factory: &factory, options: &options };
-            if let Err(e) = setup.withdraw(&Results::of(&definition)) {
-                return RunOutcome::not_begun(e);
+            if let Err(e) = setup.withdraw(&definition) {
+                return setup.not_begun(&definition, e, &of_run);
             }
             run::one(setup, &definition, of_run).await
         });

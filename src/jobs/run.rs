@@ -1,4 +1,5 @@
 //! One run of one bundle: facts, plan, run directory, build, outputs, retention.
+use std::path::PathBuf;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use super::ending::Ending;
 use super::factory::Setup;
 use super::outcome::{RunError, RunOutcome};
 use super::planning::{Moment, make_plan};
-use super::results::Results;
+use super::results::{NotBuilt, Results};
 use super::unplanned::not_planned;
 use crate::engine::Goal;
 use crate::engine::run_dir::{Beginning, RunDir};
@@ -36,12 +37,9 @@ pub(super) struct Begun {
 
 /// Runs `bundle`, whose base must exist. Results of the last build are gone.
 pub(super) async fn one(setup: Setup<'_>, bundle: &Definition, events: Events) -> RunOutcome {
-    let mut begun = match begin(setup, bundle, events).await {
+    let mut begun = match begin(setup, bundle, events.clone()).await {
         Ok(begun) => begun,
-        Err(e) => {
-            setup.not_built(bundle, &e.to_string());
-            return RunOutcome::not_begun(e);
-        }
+        Err(e) => return setup.not_begun(bundle, e, &events),
     };
     let planned = match planned(setup, bundle, &begun).await {
         Ok(plan) => begun.dir.planned(&plan).map(|ledger| (plan, ledger)).map_err(RunError::from),
@@ -63,15 +61,15 @@ pub(super) async fn one(setup: Setup<'_>, bundle: &Definition, events: Events) -
 async fn begin(setup: Setup<'_>, bundle: &Definition, events: Events) -> Result<Begun, RunError> {
     let (begin, now) = (Instant::now(), Timestamp::now());
     let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
-    let results = Results::of(bundle);
+    let results = setup.results(bundle);
     results.in_tree()?;
     setup.factory.home.secure()?;
-    let publishes = matches!(setup.options.purpose(), Purpose::Build { .. });
     let beginning = Beginning {
         run: &run,
         cloud: setup.factory.provider.name(),
         name: plan::image_name(bundle, now),
-        publishes,
+        publishes: matches!(setup.options.purpose(), Purpose::Build { .. }),
+        shows_log: !setup.options.visits(),
     };
     let mut dir = RunDir::create(&setup.factory.home, &results.dir(), beginning).await?;
     let recorder = log::Recorder::default();
@@ -86,13 +84,14 @@ async fn begin(setup: Setup<'_>, bundle: &Definition, events: Events) -> Result<
         bundle: bundle.label.clone(),
         purpose: match setup.options.goal {
             Goal::Tested => "testing",
-            Goal::Provisioned(_) => "opening the builder of",
+            Goal::Provisioned(_) => "opening the builder",
             Goal::Published => "building",
         }
         .into(),
         image_name: match &bundle.base {
             Some(Base::Image(tested)) if setup.options.tests() => tested.clone(),
-            _ => dir.name.clone(),
+            // The plan settles it.
+            _ => String::new(),
         },
         cloud: setup.factory.provider.name().into(),
     });
@@ -112,6 +111,9 @@ async fn planned(setup: Setup<'_>, bundle: &Definition, begun: &Begun) -> Result
         taken_by: begun.dir.taken_by.as_deref(),
     };
     let plan = make_plan(setup, bundle, &moment, cx).await?;
+    if matches!(setup.options.goal, Goal::Published) {
+        cx.events.emit(Event::Planned { image_name: plan.image_name.clone() });
+    }
     cx.events.note(&plan.how);
     plan.warnings().into_iter().for_each(|w| cx.events.warn(w));
     plan.notes.iter().for_each(|note| cx.events.note(note));
@@ -123,16 +125,39 @@ async fn planned(setup: Setup<'_>, bundle: &Definition, begun: &Begun) -> Result
 }
 
 impl Setup<'_> {
-    /// Removes the last build's results, so that whatever comes, a kill too, they are not taken for
-    /// those of this build. A visit leaves them.
-    pub fn withdraw(&self, results: &Results) -> Result<(), RunError> {
-        if self.options.visits() { Ok(()) } else { results.withdraw() }
+    /// The place of what a run of `bundle` shows.
+    pub fn results(&self, bundle: &Definition) -> Results {
+        let results = Results::of(bundle);
+        if self.options.tests() { results.of_tests() } else { results }
     }
 
-    /// Records that no run was begun for `bundle`, and why, in place of the last build's results.
-    pub fn not_built(&self, bundle: &Definition, why: &str) {
-        if !self.options.visits() {
-            Results::of(bundle).failed(self.factory.provider.name(), why);
+    /// Removes the last build's results, so that whatever comes, a kill too, they are not taken for
+    /// those of this build. A visit leaves them.
+    pub fn withdraw(&self, bundle: &Definition) -> Result<(), RunError> {
+        if self.options.visits() { Ok(()) } else { self.results(bundle).withdraw() }
+    }
+
+    /// The outcome of `bundle` whose run did not begin.
+    pub fn not_begun(&self, bundle: &Definition, error: RunError, events: &Events) -> RunOutcome {
+        let dir = self.not_built(bundle, &error.unplanned(), error.exit_code(), events);
+        RunOutcome { dir, ..RunOutcome::not_begun(error) }
+    }
+
+    /// Tells and records that no run of `bundle` was begun, and why, in place of the last build's
+    /// results. The directory of that record; `None` if there is none.
+    pub fn not_built(
+        &self,
+        bundle: &Definition,
+        why: &str,
+        exit_code: u8,
+        events: &Events,
+    ) -> Option<PathBuf> {
+        if self.options.visits() {
+            return None;
         }
+        events.add((self.options.show)(&bundle.label));
+        let cloud = self.factory.provider.name();
+        let not = NotBuilt { cloud, why, exit_code, definition: Some(bundle) };
+        self.results(bundle).not_built(&not, events)
     }
 }

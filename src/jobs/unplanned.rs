@@ -1,10 +1,11 @@
 //! The end of a run that has no plan: nothing was created, and the results say why.
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::ending::{is_for_people, outcome_of};
+use jiff::Timestamp;
+
+use super::ending::{finished, is_for_people, outcome_of};
 use super::factory::Setup;
 use super::outcome::{RunError, RunOutcome};
-use super::results::Results;
 use super::run::Begun;
 use crate::engine::run_dir::Record;
 use crate::model::definition::Definition;
@@ -16,29 +17,19 @@ use crate::report;
 pub(super) fn not_planned(
     setup: Setup<'_>,
     bundle: &Definition,
-    begun: Begun,
+    mut begun: Begun,
     error: RunError,
 ) -> RunOutcome {
-    let Begun { run, begin, now, mut dir, recorder, cx } = begun;
+    let events = begun.cx.events.clone();
     let word = outcome_of(setup, Some(&error)).name();
-    let (text, total) = (error.unplanned(), seconds(begin.elapsed()));
-    cx.events.emit(Event::StageFailed {
-        stage: Stage::Plan,
-        seconds: total,
-        error: error.to_string(),
-    });
-    cx.events.emit(Event::Finished {
-        outcome: word.into(),
-        seconds: total,
-        image: None,
-        error: Some(text.clone()),
-        leaks: Vec::new(),
-    });
+    let (text, total) = (error.unplanned(), seconds(begun.begin.elapsed()));
+    let why = error.to_string();
+    events.emit(Event::StageFailed { stage: Stage::Plan, seconds: total, error: why });
     let record = Record {
-        run,
+        run: begun.run.clone(),
         bundle: bundle.label.clone(),
         cloud: setup.factory.provider.name().into(),
-        started: now,
+        started: begun.now,
         seconds: total,
         outcome: word.into(),
         image: None,
@@ -46,45 +37,49 @@ pub(super) fn not_planned(
         leaks: Vec::new(),
         kept: None,
     };
-    let written = dir.not_planned().and_then(|()| dir.record(&record));
-    let mut outputs = Vec::new();
-    if !setup.options.visits() {
-        let log = written.is_ok().then(|| dir.log());
-        outputs = report_failure(bundle, &record, &recorder.events(), log.as_deref())
-            .unwrap_or_else(|errors| {
-                errors.iter().for_each(|e| cx.events.warn(e.to_string()));
-                Vec::new()
-            });
+    if let Err(e) = begun.dir.not_planned().and_then(|()| begun.dir.record(&record)) {
+        events.warn(e.to_string());
     }
-    if let Err(e) = written {
-        cx.events.warn(e.to_string());
-    }
-    dir.forget();
-    RunOutcome {
+    let mut ended = RunOutcome {
         result: Err(error),
         leaks: Vec::new(),
         kept: None,
-        dir: Some(dir.path.clone()),
-        outputs,
+        dir: Some(begun.dir.path.clone()),
+        outputs: Vec::new(),
+    };
+    if !setup.options.visits() {
+        ended.outputs = outputs(setup, bundle, &begun, (&record, ended.exit_code()));
     }
+    events.emit(finished(&record));
+    begun.dir.forget();
+    ended
 }
 
-fn report_failure(
+/// Makes and shows what the run has of outputs, as if it had ended: what cannot be written is told
+/// before its last event. Those for people.
+fn outputs(
+    setup: Setup<'_>,
     bundle: &Definition,
-    record: &Record,
-    events: &[Stamped],
-    log: Option<&Path>,
-) -> Result<Vec<PathBuf>, Vec<report::OutputError>> {
+    begun: &Begun,
+    (record, exit_code): (&Record, u8),
+) -> Vec<PathBuf> {
+    let mut events = begun.recorder.events();
+    events.push(Stamped { at: Timestamp::now(), event: finished(record) });
     let failed = report::Failed {
         run: &record.run,
         bundle: &bundle.label,
         family: &bundle.name,
         cloud: &record.cloud,
-        events,
+        events: &events,
         definition: Some(bundle),
-        log,
+        exit_code,
     };
-    let target = Results::of(bundle).dir();
-    let written = report::failed(&target, &bundle.tree, &failed)?;
-    Ok(written.into_iter().filter(|file| is_for_people(&target, file)).collect())
+    let target = setup.results(bundle).dir();
+    let (outputs, mut errors) = report::Outputs::of_failure(&begun.dir.path, &failed);
+    let files = outputs.show(&target).unwrap_or_else(|more| {
+        errors.extend(more);
+        Vec::new()
+    });
+    errors.iter().for_each(|e| begun.cx.events.warn(e.to_string()));
+    files.into_iter().filter(|file| is_for_people(&target, file)).collect()
 }

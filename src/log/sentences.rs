@@ -50,6 +50,13 @@ pub fn percent(done: u64, of: u64) -> u64 {
     (u128::from(done.min(of)) * 100).checked_div(u128::from(of)).unwrap_or(0) as u64
 }
 
+/// `building image x-1 on local`; `building on local` while the image has no name.
+pub fn begins(purpose: &str, image_name: &str, cloud: &str) -> String {
+    let image = if image_name.is_empty() { String::new() } else { format!(" image {image_name}") };
+    let cloud = if cloud.is_empty() { String::new() } else { format!(" on {cloud}") };
+    format!("{purpose}{image}{cloud}")
+}
+
 /// Outcome of a run that opened its builder to a user and made no image.
 pub const VISITED: &str = Outcome::Visited.name();
 

@@ -20,7 +20,7 @@ pub struct Definition {
     pub tree: PathBuf,
     /// The bundle's directory (`bundle.path` if given). Absolute.
     pub dir: PathBuf,
-    /// `images/bundle-nginx`, `os/debian-12`, or the path as given for a bundle outside the tree.
+    /// `images/bundle-nginx`, `os/debian-12`, or the absolute path of a bundle outside the tree.
     pub label: String,
     pub kind: Kind,
     /// `bundle.name`: image name prefix and family.
@@ -82,7 +82,6 @@ impl Definition {
     pub fn testing(self, id: &str) -> Self {
         let base = Some(Base::Image(id.to_owned()));
         Self {
-            label: format!("{}-test", self.label),
             base,
             source: None,
             steps: Vec::new(),

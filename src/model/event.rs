@@ -60,11 +60,16 @@ pub enum Event {
     Started {
         run: String,
         bundle: String,
-        /// What the run does with the image: `building`, `testing`, `opening the builder of`.
+        /// What the run does: `building`, `testing`, `opening the builder`.
         #[serde(default)]
         purpose: String,
+        /// The image to be tested; empty for other runs: see [`Event::Planned`].
         image_name: String,
         cloud: String,
+    },
+    /// The plan of a build is made: the image is going to have this name.
+    Planned {
+        image_name: String,
     },
     StageStarted {
         stage: Stage,

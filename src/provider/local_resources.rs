@@ -16,6 +16,7 @@ use crate::system::cancel::Cancel;
 use crate::system::durable::{self, Others};
 use crate::system::exec::process::{self, Proc, State};
 use crate::system::exec::{self, Cmd, PROCESS_MARK, RUN_MARK};
+use crate::system::paths::real_so_far;
 
 /// Delay between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -139,12 +140,15 @@ impl LocalResources {
 
     async fn remove(&self, run: &str, dir: &Path) -> Result<(), CloudError> {
         let absent = fs::symlink_metadata(dir).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
-        let roots = self.of_run(run)?.into_iter().chain(self.then(run)?);
         let plain =
             dir.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
-        let Some(root) = roots.into_iter().find(|root| plain && dir.starts_with(root)) else {
+        // The home may have been reached by a link then, and by another way now.
+        let (dir, roots) = (itself(dir), self.of_run(run)?.into_iter().chain(self.then(run)?));
+        let root = roots.map(|root| itself(&root)).find(|root| plain && dir.starts_with(root));
+        let Some(root) = root else {
             return if absent { Ok(()) } else { Err(foreign(dir.display(), run)) };
         };
+        let dir = &dir;
         unmount_below(dir)
             .map_err(CloudError::io(format!("unmount what is mounted below {}", dir.display())))?;
         match removal::remove(dir) {
@@ -157,6 +161,14 @@ impl LocalResources {
         // fails and is meant to.
         let _ = fs::remove_dir(root);
         Ok(())
+    }
+}
+
+/// `path` with the links above it resolved; what it names itself may be a link.
+fn itself(path: &Path) -> PathBuf {
+    match (path.parent(), path.file_name()) {
+        (Some(above), Some(name)) => real_so_far(above).join(name),
+        _ => path.to_owned(),
     }
 }
 
@@ -329,6 +341,21 @@ mod tests {
         record(&dir.path().join("link"));
         assert!(host.delete("r1", &thing(dir.path().join("link/r1"))).await.is_err());
         assert!(dir.path().join("open/r1").exists());
+    }
+
+    /// Every sweep failed from then on, with "it is not of run".
+    #[tokio::test]
+    async fn a_home_that_was_reached_by_a_link_is_the_same_home() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, link) = (dir.path().join("home"), dir.path().join("link"));
+        fs::create_dir_all(home.join("building/r1/m")).unwrap();
+        fs::create_dir_all(home.join("building/r2/m")).unwrap();
+        std::os::unix::fs::symlink(&home, &link).unwrap();
+        let thing = |path: PathBuf| entry(Kind::Directory, &path.display().to_string(), None);
+        let host = LocalResources::new(&home, &dir.path().join("run"));
+        assert!(host.delete("r1", &thing(link.join("building/r2/m"))).await.is_err());
+        host.delete("r1", &thing(link.join("building/r1/m"))).await.unwrap();
+        assert!(!home.join("building/r1").exists() && home.join("building/r2/m").exists());
     }
 
     #[test]

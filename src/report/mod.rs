@@ -1,5 +1,5 @@
 //! Outputs of a build: rendered templates, JUnit, properties, manifest, report page. All are
-//! functions of (bundle, plan, events, image); only [`write`](fn@write) touches the disk.
+//! functions of (bundle, plan, events, image); only [`write`] touches the disk.
 mod fixed_ids;
 mod hints;
 pub mod junit;
@@ -16,7 +16,7 @@ mod write;
 
 pub use renderer::{Renderer, serve};
 pub use templates::Rendered;
-pub use write::{Built, Failed, LATEST, OutputError, failed, put, withdraw, write};
+pub use write::{Built, Failed, OutputError, Outputs, put, show_logs, withdraw};
 
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {

@@ -14,6 +14,9 @@ pub fn text(record: &Record) -> String {
     };
     line("RESULT", if record.is_success() { "success" } else { "failed" });
     line("OUTCOME", &record.outcome);
+    if let Some(code) = record.exit_code {
+        line("EXIT_CODE", &code.to_string());
+    }
     if let Some(error) = &record.error {
         line("ERROR", &text::first_line(error));
     }

@@ -34,6 +34,8 @@ pub struct Record {
     pub own_percent: f64,
     /// The run's word for it; `built` or `failed` before the run has ended.
     pub outcome: String,
+    /// Of the run's command, if it is known and made no other; `None` while the run goes on.
+    pub exit_code: Option<u8>,
     pub error: Option<String>,
     pub leaks: Vec<String>,
     /// The published image, if any.
@@ -179,6 +181,7 @@ impl Record {
             own_seconds: 0.0,
             own_percent: 0.0,
             outcome: String::new(),
+            exit_code: None,
             error: None,
             leaks: Vec::new(),
             image: None,
@@ -253,15 +256,22 @@ impl Record {
                     (self.outcome, self.seconds) = (outcome.clone(), *seconds);
                     (self.error, self.leaks) = (error.clone(), leaks.clone());
                 }
-                Event::Started { image_name, .. } if self.image_name.is_empty() => {
-                    self.image_name.clone_from(image_name)
+                Event::Started { image_name, .. } | Event::Planned { image_name } => {
+                    self.call(image_name)
                 }
-                Event::Started { .. } | Event::Doing { .. } | Event::Progress { .. } => {}
+                Event::Doing { .. } | Event::Progress { .. } => {}
             }
         }
         self.log_tail = tail.into();
         for step in &mut self.steps {
             step.output = tail_of(&step.output, OUTPUT_BYTES).to_string();
+        }
+    }
+
+    /// Gives the image its name, if the plan has not.
+    fn call(&mut self, image_name: &str) {
+        if self.image_name.is_empty() {
+            self.image_name = image_name.to_owned();
         }
     }
 

@@ -1,7 +1,7 @@
-//! Writes the outputs of a build: into the directory of its run, and from there to the bundle's
-//! latest. Every file appears completely or not at all.
+//! Writes the outputs of a build: into the directory of its run, and when it ends all of them
+//! together as the bundle's latest. Every file appears completely or not at all.
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::model::inputs::Inputs;
 use crate::plan::Plan;
 use crate::system::lock::Held;
 use crate::system::paths::real_so_far;
+use crate::system::reading;
 
 /// Inputs of the outputs.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +30,8 @@ pub struct Built<'a> {
     pub image: Option<&'a Image>,
     /// The rendered templates of `image`, or their errors.
     pub templates: &'a Result<Vec<Rendered>, Vec<Diagnostic>>,
-    /// Log of this build, `build.<image name>.log`.
-    pub log: Option<&'a Path>,
+    /// `None` while the run goes on.
+    pub exit_code: Option<u8>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -52,73 +53,163 @@ fn count(n: usize) -> String {
 /// Names of the last log's copies in the tree's root; existing jobs archive the second.
 pub const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
 
-/// Writes all outputs into the run's directory, `runs/<run>` in `dir` (`images/target/<bundle>`);
-/// then makes them the latest of `dir`, and the log that of `root` (the tree).
-///
-/// Writes as much as possible, and returns all errors together. Ok: the latest files. Can be
-/// repeated with more events; files are then replaced.
-pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec<OutputError>> {
-    let record = Record::new(built.plan, built.events, built.image);
-    let mut put = Put::new(dir, &record.run);
-    let rendered: &[Rendered] = match built.templates {
-        Ok(done) => done,
-        Err(found) => {
-            put.errors.push(OutputError::Templates(found.clone()));
-            &[]
-        }
-    };
-    let _turn = turn(dir);
-    let own = put.own.as_ref().map(|own| own.join(RENDERED));
-    for output in [Some(dir.join("output")), own].into_iter().flatten() {
-        let below = rendered.iter().filter_map(|r| r.path.parent());
-        if let Err(error) = own_directories(&output, below) {
-            put.errors.push(error);
-            return Err(put.errors);
-        }
-    }
-    for r in rendered {
-        put.text(Path::new("output").join(&r.path), &r.text);
-    }
-    put.latest();
-    if !rendered.is_empty() {
-        clear_stale(
-            &dir.join("output"),
-            &rendered.iter().map(|r| r.path.as_path()).collect(),
-            &mut put.errors,
-        );
-    }
-    let inputs = frontend::inputs(built.bundle).unwrap_or_else(|(path, source)| {
-        put.errors.push(OutputError::Io { doing: "cannot read", path, source });
-        Inputs::default()
-    });
-    put.text("manifest.json", &Manifest::new(&record, &inputs, rendered).json());
-    put.text("report.html", &page::html(&record));
-    put.log(root, built.log);
-    put.results(&record);
-    put.latest();
-    put.done()
-}
-
-/// Results of a build, which must not be mistaken for those of the next. Excludes rendered
-/// templates: they belong to the last published image, which exists whatever later builds did.
+/// Results of a build, which must not be mistaken for those of the next. The first is what tells
+/// of the others: it goes before them, and comes after them.
 const RESULTS: [&str; 4] = ["image.properties", "junit.xml", "manifest.json", "report.html"];
 
-/// Removes the last build's results from `dir` (`images/target/<bundle>`), so that a job finds none
-/// after a build that was killed or could not write its own.
-pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
-    for path in RESULTS.map(|name| dir.join(name)) {
-        match fs::remove_file(&path) {
-            Err(e)
-                if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-            {
-                return Err(OutputError::Io {
-                    doing: "cannot remove the last build's",
-                    path,
-                    source: e,
-                });
+/// Rendered templates among the latest.
+const OUTPUT: &str = "output";
+/// Rendered templates in the directory of a run. Jobs archive every `output` below `target`, and
+/// would archive those of all runs.
+const RENDERED: &str = "rendered";
+
+/// The outputs of a run, in its directory.
+#[derive(Debug)]
+pub struct Outputs {
+    /// Files by their paths among the latest.
+    texts: Vec<(PathBuf, String)>,
+}
+
+impl Outputs {
+    /// Makes the outputs of a build in the directory of its run, `runs/<run>` in
+    /// `images/target/<bundle>`. Nothing is among the latest yet. Can be repeated with more events;
+    /// files are then replaced.
+    ///
+    /// Makes as much as possible; the errors are of what is missing.
+    pub fn of_build(run: &Path, built: &Built) -> (Self, Vec<OutputError>) {
+        let record = Record {
+            exit_code: built.exit_code,
+            ..Record::new(built.plan, built.events, built.image)
+        };
+        let (mut texts, mut errors) = (Vec::new(), Vec::new());
+        let rendered: &[Rendered] = match built.templates {
+            Ok(done) => done,
+            Err(found) => {
+                errors.push(OutputError::Templates(found.clone()));
+                &[]
             }
-            _ => {}
+        };
+        texts.extend(rendered.iter().map(|r| (Path::new(OUTPUT).join(&r.path), r.text.clone())));
+        let inputs = frontend::inputs(built.bundle).unwrap_or_else(|(path, source)| {
+            errors.push(OutputError::Io { doing: "cannot read", path, source });
+            Inputs::default()
+        });
+        let manifest = Manifest::new(&record, &inputs, rendered).json();
+        texts.push(("manifest.json".into(), manifest));
+        Self { texts }.completed(run, &record, errors)
+    }
+
+    /// The same of a build that ended before it had a plan.
+    pub fn of_failure(run: &Path, failed: &Failed) -> (Self, Vec<OutputError>) {
+        let record = Record { exit_code: Some(failed.exit_code), ..Record::unplanned(failed) };
+        let manifest = failed.definition.map(|bundle| {
+            // What cannot be read of it may be why there was no plan.
+            let inputs = frontend::inputs(bundle).unwrap_or_default();
+            ("manifest.json".into(), Manifest::new(&record, &inputs, &[]).json())
+        });
+        Self { texts: manifest.into_iter().collect() }.completed(run, &record, Vec::new())
+    }
+
+    fn completed(
+        mut self,
+        run: &Path,
+        record: &Record,
+        mut errors: Vec<OutputError>,
+    ) -> (Self, Vec<OutputError>) {
+        self.texts.push(("report.html".into(), page::html(record)));
+        match junit::xml(record) {
+            Ok(xml) => self.texts.push(("junit.xml".into(), xml)),
+            Err(e) => errors
+                .push(OutputError::Junit { path: run.join("junit.xml"), reason: e.to_string() }),
         }
+        self.texts.push((RESULTS[0].into(), properties::text(record)));
+        errors.extend(own_directories(&run.join(RENDERED), self.below_output()).err());
+        let made = |(path, text): &(PathBuf, String)| place(&run.join(of_run(path)), text);
+        errors.extend(self.texts.iter().map(made).filter_map(Result::err));
+        (self, errors)
+    }
+
+    /// Makes all outputs the latest of `dir` (`images/target/<bundle>`), in place of whatever is
+    /// there: they are of one run. Ok: the files.
+    pub fn show(self, dir: &Path) -> Result<Vec<PathBuf>, Vec<OutputError>> {
+        let _turn = turn(dir);
+        clear(dir)
+            .and_then(|()| own_directories(&dir.join(OUTPUT), self.below_output()))
+            .map_err(|e| vec![e])?;
+        let (mut files, mut errors) = (Vec::new(), Vec::new());
+        for (path, text) in self.texts {
+            let path = dir.join(path);
+            match place(&path, &text) {
+                Ok(()) => files.push(path),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(files) } else { Err(errors) }
+    }
+
+    /// Directories below `output`, relative to it.
+    fn below_output(&self) -> impl Iterator<Item = &Path> {
+        self.texts.iter().filter_map(|(path, _)| path.strip_prefix(OUTPUT).ok()?.parent())
+    }
+}
+
+/// Path in the directory of a run of what has this path among the latest.
+fn of_run(path: &Path) -> PathBuf {
+    path.strip_prefix(OUTPUT).map_or_else(|_| path.to_owned(), |p| Path::new(RENDERED).join(p))
+}
+
+/// Removes what the last build made the latest of `dir` (`images/target/<bundle>`), so that a job
+/// finds none after a build that was killed or could not write its own. Each run keeps its own in
+/// its directory.
+pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    let _turn = turn(dir);
+    clear(dir)
+}
+
+fn clear(dir: &Path) -> Result<(), OutputError> {
+    let error = |path: PathBuf| {
+        |source| OutputError::Io { doing: "cannot remove the last build's", path, source }
+    };
+    for path in RESULTS.map(|name| dir.join(name)) {
+        fs::remove_file(&path).or_else(absent).map_err(error(path))?;
+    }
+    let output = dir.join(OUTPUT);
+    let removed = match output.symlink_metadata() {
+        // The link alone, wherever it leads.
+        Ok(meta) if !meta.is_dir() => fs::remove_file(&output),
+        Ok(_) => fs::remove_dir_all(&output),
+        Err(e) => Err(e),
+    };
+    removed.or_else(absent).map_err(error(output))
+}
+
+fn absent(e: io::Error) -> io::Result<()> {
+    match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(()),
+        _ => Err(e),
+    }
+}
+
+/// Replaces the last log in `root` (the tree) by these, one after the other; by none, removes it.
+pub fn show_logs(root: &Path, logs: &[PathBuf]) -> Result<(), OutputError> {
+    for path in LATEST.map(|name| root.join(name)) {
+        if logs.is_empty() {
+            fs::remove_file(&path).or_else(absent).map_err(|source| OutputError::Io {
+                doing: "cannot remove the last build's",
+                path,
+                source,
+            })?;
+            continue;
+        }
+        fill(&path, |to| {
+            logs.iter().try_for_each(|log| {
+                let from = reading::open_itself(log);
+                from.and_then(|mut from| io::copy(&mut from, to)).map(drop)
+            })
+        })?;
     }
     Ok(())
 }
@@ -126,7 +217,6 @@ pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
 /// A build that ended before there was a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Failed<'a> {
-    /// Empty if no run was begun.
     pub run: &'a str,
     /// `images/bundle-nginx`
     pub bundle: &'a str,
@@ -138,37 +228,10 @@ pub struct Failed<'a> {
     pub events: &'a [Stamped],
     /// `None` if unreadable.
     pub definition: Option<&'a Definition>,
-    pub log: Option<&'a Path>,
+    pub exit_code: u8,
 }
 
-/// Writes the results of a build that failed early to the places of [`write`](fn@write). Ok: the
-/// files written.
-pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, Vec<OutputError>> {
-    let record = Record::unplanned(failed);
-    let mut put = Put::new(dir, failed.run);
-    let _turn = turn(dir);
-    put.text("report.html", &page::html(&record));
-    if let Some(bundle) = failed.definition {
-        // What cannot be read of it may be why there was no plan.
-        let inputs = frontend::inputs(bundle).unwrap_or_default();
-        put.text("manifest.json", &Manifest::new(&record, &inputs, &[]).json());
-    }
-    put.log(root, failed.log);
-    put.results(&record);
-    put.latest();
-    put.done()
-}
-
-/// Rendered templates in the directory of a run. The latest are in `output`; jobs archive every
-/// `output` below `target`, and would archive those of all runs.
-const RENDERED: &str = "rendered";
-
-/// Path in the directory of a run of what has this path among the latest.
-fn of_run(path: &Path) -> PathBuf {
-    path.strip_prefix("output").map_or_else(|_| path.to_owned(), |p| Path::new(RENDERED).join(p))
-}
-
-/// Keeps another build of the bundle from writing its outputs meanwhile: the latest are of one
+/// Keeps another build of the bundle from showing its outputs meanwhile: the latest are of one
 /// build. Gives up after ten seconds, for an output is worth more than its order.
 fn turn(dir: &Path) -> Option<Held> {
     fs::create_dir_all(dir).ok()?;
@@ -176,80 +239,13 @@ fn turn(dir: &Path) -> Option<Held> {
     for _ in 0..100 {
         free = match Held::take(free) {
             Ok(held) => return Some(held),
-            Err((file, _)) => file,
+            Err((file, TryLockError::WouldBlock)) => file,
+            // A file system without locks.
+            Err((_, TryLockError::Error(_))) => return None,
         };
         std::thread::sleep(Duration::from_millis(100));
     }
     None
-}
-
-/// Writes files, continuing after errors.
-struct Put<'a> {
-    /// Of the latest build.
-    dir: &'a Path,
-    /// Of this run; `None`: no run was begun.
-    own: Option<PathBuf>,
-    /// Files by their paths below both directories.
-    texts: Vec<(PathBuf, String)>,
-    files: Vec<PathBuf>,
-    errors: Vec<OutputError>,
-}
-
-impl<'a> Put<'a> {
-    /// `run` is empty if no run was begun.
-    fn new(dir: &'a Path, run: &str) -> Self {
-        let own = (!run.is_empty()).then(|| dir.join("runs").join(run));
-        Self { dir, own, texts: Vec::new(), files: Vec::new(), errors: Vec::new() }
-    }
-
-    fn text(&mut self, path: impl Into<PathBuf>, text: &str) {
-        self.texts.push((path.into(), text.to_owned()));
-    }
-
-    /// Files that Jenkins reads.
-    fn results(&mut self, record: &Record) {
-        match junit::xml(record) {
-            Ok(xml) => self.text("junit.xml", &xml),
-            Err(e) => self.errors.push(OutputError::Junit {
-                path: self.dir.join("junit.xml"),
-                reason: e.to_string(),
-            }),
-        }
-        self.text("image.properties", &properties::text(record));
-    }
-
-    /// Writes all texts of the run, and then all of them as the latest. The latest appear in the
-    /// order of `text`: who finds `image.properties` finds the others of the same build.
-    fn latest(&mut self) {
-        let texts = std::mem::take(&mut self.texts);
-        if let Some(own) = &self.own {
-            let place =
-                |(path, text): &(PathBuf, String)| place(&own.join(of_run(path)), text.as_bytes());
-            let written = texts.iter().map(place);
-            self.errors.extend(written.filter_map(Result::err));
-        }
-        for (path, text) in texts {
-            let path = self.dir.join(path);
-            match place(&path, text.as_bytes()) {
-                Ok(()) => self.files.push(path),
-                Err(error) => self.errors.push(error),
-            }
-        }
-    }
-
-    fn log(&mut self, root: &Path, log: Option<&Path>) {
-        for name in LATEST {
-            match log.map(|log| copy(log, &root.join(name))) {
-                Some(Ok(())) => self.files.push(root.join(name)),
-                Some(Err(error)) => self.errors.push(error),
-                None => {}
-            }
-        }
-    }
-
-    fn done(self) -> Result<Vec<PathBuf>, Vec<OutputError>> {
-        if self.errors.is_empty() { Ok(self.files) } else { Err(self.errors) }
-    }
 }
 
 /// Writes only rendered templates below `dir`; other files there stay. Refuses to write into
@@ -283,7 +279,7 @@ pub fn put(
     let mut files = Vec::new();
     for r in rendered {
         let path = dir.join(&r.path);
-        match place(&path, r.text.as_bytes()) {
+        match place(&path, &r.text) {
             Ok(()) => files.push(path),
             Err(error) => errors.push(error),
         }
@@ -345,46 +341,8 @@ fn own_directories<'a>(
     Ok(())
 }
 
-/// Removes outputs of earlier builds that this one did not render, so that nobody deploys the
-/// output of a deleted template.
-fn clear_stale(output: &Path, kept: &BTreeSet<&Path>, errors: &mut Vec<OutputError>) {
-    for entry in walkdir::WalkDir::new(output)
-        .contents_first(true)
-        .into_iter()
-        .flatten()
-        .filter(|e| e.depth() > 0)
-    {
-        let inside = entry.path().strip_prefix(output).unwrap_or(entry.path());
-        let gone = if entry.file_type().is_dir() {
-            // Removes only empty directories.
-            let _ = fs::remove_dir(entry.path());
-            Ok(())
-        } else if kept.contains(inside) {
-            Ok(())
-        } else {
-            fs::remove_file(entry.path())
-        };
-        if let Err(source) = gone {
-            errors.push(OutputError::Io {
-                doing: "cannot remove",
-                path: entry.path().into(),
-                source,
-            });
-        }
-    }
-}
-
-fn place(path: &Path, text: &[u8]) -> Result<(), OutputError> {
-    fill(path, |file| file.write_all(text))
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), OutputError> {
-    let mut source = fs::File::open(from).map_err(|source| OutputError::Io {
-        doing: "cannot read",
-        path: from.into(),
-        source,
-    })?;
-    fill(to, |file| io::copy(&mut source, file).map(drop))
+fn place(path: &Path, text: &str) -> Result<(), OutputError> {
+    fill(path, |file| file.write_all(text.as_bytes()))
 }
 
 /// Writes a temporary file and renames it over the old one.

@@ -10,8 +10,12 @@ pub fn real(path: &Path) -> PathBuf {
 pub fn real_so_far(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let there = |above: &Path| Some((above.canonicalize().ok()?, path.strip_prefix(above).ok()?));
-    let found = path.ancestors().find_map(there);
-    found.map_or_else(|| path.clone(), |(real, rest)| real.join(rest))
+    match path.ancestors().find_map(there) {
+        // Joined, it would end in a slash.
+        Some((real, rest)) if rest.as_os_str().is_empty() => real,
+        Some((real, rest)) => real.join(rest),
+        None => path.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -27,5 +31,6 @@ mod tests {
         assert_eq!(real(&root.join("b")), root.join("a"));
         assert_eq!(real(&root.join("b/x")), root.join("b/x"));
         assert_eq!(real_so_far(&root.join("b/x/y")), root.join("a/x/y"));
+        assert_eq!(real_so_far(&root.join("b")).as_os_str(), root.join("a").as_os_str());
     }
 }

@@ -45,7 +45,7 @@ fn read(factory: &Factory, name: &str) -> String {
 }
 
 /// Nothing there says that an image was built, or names one; what was rendered for the last image
-/// stays.
+/// is in the directory of its run alone.
 #[track_caller]
 fn failed(factory: &Factory, why: &str) {
     let properties = read(factory, "image.properties");
@@ -63,7 +63,18 @@ fn failed(factory: &Factory, why: &str) {
             .is_ok_and(|m| m.contains("\"image\": null"))
             || !target(factory).join("manifest.json").exists()
     );
-    assert_eq!(read(factory, "output/x.txt").trim().len(), 36, "of the image that is published");
+    assert!(!target(factory).join("output").exists(), "an image of another build is deployed");
+    let kept = std::fs::read_dir(target(factory).join("runs")).unwrap().flatten();
+    let kept =
+        kept.filter_map(|run| std::fs::read_to_string(run.path().join("rendered/x.txt")).ok());
+    assert!(kept.last().is_some_and(|id| id.trim().len() == 36), "of the image that is published");
+    let code = properties.lines().find_map(|line| line.strip_prefix("EXIT_CODE=")).unwrap_or("");
+    assert!(["10", "20", "130"].contains(&code), "{properties}");
+    let run = properties.lines().find_map(|line| line.strip_prefix("RUN_ID=")).unwrap_or("");
+    let list = factory.run(&["run", "list"]).exits(0).out;
+    let latest = list.lines().rfind(|line| line.contains(" os/tiny ")).unwrap_or_default();
+    assert!(!run.is_empty() && latest.starts_with(run), "{run} is not the latest:\n{list}");
+    factory.run(&["run", "log", run]).exits(0).says(why);
     for log in ["build.latest.log", "packer.latest.log"] {
         let text = std::fs::read_to_string(factory.tree().join(log)).unwrap();
         assert!(text.contains(why) && !text.contains("is published, built"), "{log}: {text}");
@@ -279,4 +290,102 @@ fn a_chosen_name_is_taken_by_the_build_that_is_at_work() {
     Ran::of(first.wait_with_output().unwrap()).exits(0);
     assert!(log().unwrap().contains("image mine ("), "its log is its own");
     assert!(read(&factory, "image.properties").starts_with("RESULT=success\n"));
+}
+
+/// What is wrong was told to programs by the lack of everything, and so was one build.
+#[test]
+fn programs_are_told_the_same_of_one_build_as_of_many() {
+    let factory = tiny().file("os/tiny/go", "").bundle("images/bad", "bundle: {name: bad, x: 1}\n");
+    let rows = |args: &[&str], code: i32| -> Vec<serde_json::Value> {
+        let out = factory.run(&[&BUILD[..], args].concat()).exits(code).out;
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
+    };
+    let of = |row: &serde_json::Value| {
+        let mut keys: Vec<String> = row.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        assert_eq!(keys, ["bundle", "code", "error", "image", "outcome", "seconds"]);
+        format!("{} {} {}", row["bundle"], row["outcome"], row["code"]).replace('"', "")
+    };
+    let built = rows(&["os/tiny", "--json"], 0);
+    assert_eq!(built.iter().map(of).collect::<Vec<_>>(), ["os/tiny built 0"]);
+    assert!(built[0]["image"]["id"].is_string() && built[0]["error"].is_null(), "{built:?}");
+    let failed = rows(&["images/bad", "--json"], 10);
+    assert_eq!(failed.iter().map(of).collect::<Vec<_>>(), ["images/bad failed (10) 10"]);
+    assert!(failed[0]["error"].as_str().unwrap().contains("img_base"), "{failed:?}");
+
+    let lines = |args: &[&str], code: i32| -> Vec<serde_json::Value> {
+        let all = [&BUILD[..], &["--json", "--progress", "json"], args].concat();
+        let out = factory.run(&all).exits(code).out;
+        let line =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        out.lines().map(line).collect()
+    };
+    for (args, code) in
+        [(&["os/tiny"][..], 0), (&["images/bad"], 10), (&["os/tiny", "images/bad"], 10)]
+    {
+        let all = lines(args, code);
+        let event =
+            |at: usize| all[all.len() - at]["event"].as_str().unwrap_or_default().to_owned();
+        assert_eq!([event(2), event(1)], ["finished", "summary"], "{all:?}");
+        assert_eq!(all.last().unwrap()["builds"].as_array().unwrap().len(), args.len());
+        let events = &all[..all.len() - 1];
+        for label in args {
+            let mut mine = events.iter().filter(|e| e["bundle"] == *label);
+            assert_eq!(mine.next().unwrap()["event"], "started", "{label}: {all:?}");
+            assert_eq!(mine.next_back().unwrap()["event"], "finished", "{label}: {all:?}");
+        }
+    }
+    let told = factory.run(&["image", "show", "none", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(error["error"]["code"], told.code);
+    assert!(error["error"]["errors"][0].as_str().unwrap().contains("none"), "{error}");
+}
+
+/// A run that was killed was "dead" for ever, swept or not.
+#[test]
+fn a_run_that_died_is_swept_once_and_said_to_be() {
+    let id = "20261120-231501-a1b2c3";
+    let started = serde_json::json!({ "at": "2026-11-20T23:15:01Z", "event": "started", "run": id,
+        "bundle": "os/tiny", "purpose": "building", "image_name": "", "cloud": "local" });
+    let ledger = r#"{"record":"run","run":"ID","cloud":"local","runtime":"/nowhere"}"#;
+    let (started, ledger) = (format!("{started}\n"), format!("{ledger}\n").replace("ID", id));
+    let factory = tiny()
+        .file(&format!("os/target/tiny/runs/{id}/events.jsonl"), &started)
+        .file(&format!("../home/runs/{id}/lock"), "")
+        .file(&format!("../home/runs/{id}/ledger.jsonl"), &ledger);
+    let said = |word: &str| {
+        let list = factory.run(&["run", "list"]).exits(0).out;
+        assert_eq!(list.lines().last().unwrap().split_whitespace().nth(2), Some(word), "{list}");
+        factory.run(&["run", "show"]).exits(0).says(&format!("outcome   {word}"));
+        factory.run(&["run", "list", "--json"]).exits(0).says(&format!("\"state\": \"{word}\""));
+    };
+    said("died");
+    factory.run(&["sweep"]).exits(0);
+    said("swept");
+}
+
+/// Two of one minute: the first line, the log and the stream of the second named the image of the
+/// first.
+#[test]
+fn a_run_names_the_image_that_its_plan_names() {
+    let factory = built();
+    // Within a minute of the first; if the minute turns, again.
+    let again = || {
+        let ran = factory.run(&[&BUILD[..], &["--progress", "json", "os/tiny"]].concat()).exits(0);
+        let events: Vec<serde_json::Value> =
+            ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let of = |event: &str, of: fn(&serde_json::Value) -> &serde_json::Value| {
+            let found = events.iter().find(|e| e["event"] == event);
+            of(found.unwrap_or_else(|| panic!("no {event}"))).as_str().unwrap().to_owned()
+        };
+        let name = of("finished", |e| &e["image"]["name"]);
+        assert_eq!(of("started", |e| &e["image_name"]), "", "it has none yet");
+        assert_eq!(of("planned", |e| &e["image_name"]), name);
+        let log = read(&factory, &format!("build.{name}.log"));
+        let named = log.lines().filter(|line| line.contains("tiny-2")).collect::<Vec<_>>();
+        assert!(named.iter().all(|line| line.contains(&name)), "{name}: {named:?}");
+        name
+    };
+    let is_plain = |name: &String| name.matches('-').count() == 3;
+    assert!((0..3).map(|_| again()).any(|name| !is_plain(&name)), "no two within a minute");
 }

@@ -25,7 +25,17 @@ fn two_definitions_of_one_family_are_refused() {
             .unwrap_or_else(|| panic!("{said}"));
         assert!(rest.lines().nth(1).unwrap().ends_with(other), "{said}");
     }
-    let before = factory.listing();
+    // A build that was asked for is on record, and that is all.
+    let listing = || {
+        let mut all = factory.listing();
+        all.retain(|(path, _)| {
+            let path = path.to_string_lossy();
+            let dirs = ["", "tree", "tree/images"];
+            !path.contains("/target") && !path.ends_with(".latest.log") && !dirs.contains(&&*path)
+        });
+        all
+    };
+    let before = listing();
     let commands = [
         &["validate", "--offline", "b"][..],
         &["plan", "images/b"],
@@ -46,7 +56,7 @@ fn two_definitions_of_one_family_are_refused() {
         .exits(10)
         .says(&format!("{a}: error"))
         .says(&format!("{b}: error"));
-    assert_eq!(before, factory.listing(), "nothing was created");
+    assert_eq!(before, listing(), "nothing was created");
     // Those that are not of it go on; so does one that gets a name of its own.
     factory.run(&["validate", "--offline", "images/c"]).exits(0);
     factory.run(&["--set", "bundle.name=mine", "validate", "--offline", "images/b"]).exits(0);

@@ -101,12 +101,12 @@ impl Story {
         match &stamped.event {
             Event::Started { run, bundle, purpose, image_name, cloud } => {
                 self.current = Current::default();
-                out.push(format!(
-                    "{}: {purpose} image {} on {cloud}",
-                    paint.bold(bundle),
-                    paint.bold(image_name)
-                ));
+                let begins = sentences::begins(purpose, image_name, cloud);
+                out.push(format!("{}: {begins}", paint.bold(bundle)));
                 out.push(paint.dim(format!("  run {run}")));
+            }
+            Event::Planned { image_name } => {
+                out.push(format!("  image {}", paint.bold(image_name)))
             }
             Event::StageStarted { .. } => self.headed = false,
             Event::StageDone { stage, seconds } => {
@@ -136,7 +136,7 @@ impl Story {
                 self.head(&mut out);
                 self.check(check, width, &mut out);
             }
-            Event::Finished { image, error, leaks, .. } => {
+            Event::Finished { error, leaks, .. } => {
                 out.push(String::new());
                 let error = error.as_deref().unwrap_or_default();
                 out.extend(self.error(error, "", width));
@@ -144,11 +144,7 @@ impl Story {
                     format!("{} {}", paint.warn("left behind:"), sentences::shown(leak))
                 }));
                 let last = sentences::final_line(&stamped.event).expect("the event is Finished");
-                out.push(paint.verdict(
-                    last,
-                    image.is_some() && error.is_empty(),
-                    leaks.is_empty(),
-                ));
+                out.push(paint.verdict(last, error.is_empty(), leaks.is_empty()));
             }
             _ => {}
         }

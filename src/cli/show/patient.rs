@@ -21,6 +21,8 @@ static STUCK: AtomicBool = AtomicBool::new(false);
 static CANCEL: OnceLock<Cancel> = OnceLock::new();
 /// Standard output was truncated.
 static CUT: AtomicBool = AtomicBool::new(false);
+/// Something was written to standard output by [`stdout`].
+static SAID: AtomicBool = AtomicBool::new(false);
 /// Error number of a failed write to standard output; 0 for none.
 static LOST: AtomicI32 = AtomicI32::new(0);
 
@@ -36,10 +38,16 @@ pub(in crate::cli) fn stderr(mut text: &[u8]) -> bool {
 /// Writes to standard output without Rust's lock. Waits for the reader until the cancellation of
 /// [`stopped_by`], because this output was requested.
 pub(in crate::cli) fn stdout(text: &[u8]) {
+    SAID.store(true, Ordering::Relaxed);
     let stopped = || CANCEL.get().is_some_and(|cancel| cancel.check().is_err());
     if !write_until(libc::STDOUT_FILENO, text, stopped) {
         CUT.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether a command has printed its document, or a part of it.
+pub(in crate::cli) fn said() -> bool {
+    SAID.load(Ordering::Relaxed)
 }
 
 pub(in crate::cli) fn stopped_by(cancel: &Cancel) {

@@ -190,8 +190,11 @@ impl Writer {
     fn course(&mut self, at: Timestamp, event: &Event) {
         let duration = |seconds: &f64| sentences::duration(*seconds);
         match event {
-            Event::Started { run, bundle, purpose, image_name, cloud } => self
-                .line(at, &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}")),
+            Event::Started { run, bundle, purpose, image_name, cloud } => {
+                let begins = sentences::begins(purpose, image_name, cloud);
+                self.line(at, &format!("{bundle}: {begins}, run {run}"));
+            }
+            Event::Planned { image_name } => self.line(at, &format!("image {image_name}")),
             Event::StageStarted { stage } => self.line(at, &self.paint.bold(stage.name())),
             Event::StageDone { stage, seconds } => {
                 self.line(at, &format!("{} done, {}", stage.name(), duration(seconds)))
@@ -237,7 +240,7 @@ impl Writer {
 
     /// The error, if no line showed it before, leaks, and the final line.
     fn finished(&mut self, event: &Event) {
-        let Event::Finished { image, error, leaks, .. } = event else { return };
+        let Event::Finished { error, leaks, .. } = event else { return };
         let unshown = error.iter().flat_map(|error| self.current.unshown(error));
         for line in unshown.collect::<Vec<_>>() {
             self.raw(&self.paint.bad(line));
@@ -246,8 +249,7 @@ impl Writer {
             self.raw(&format!("{} {}", self.paint.warn("left behind:"), sentences::shown(leak)));
         }
         let last = sentences::final_line(event).expect("the event is Finished");
-        let success = image.is_some() && error.is_none();
-        self.raw(&self.paint.verdict(last, success, leaks.is_empty()));
+        self.raw(&self.paint.verdict(last, error.is_none(), leaks.is_empty()));
     }
 
     fn stage(&self) -> &'static str {

@@ -342,8 +342,10 @@ fn the_live_line_fits_the_terminal() {
 #[test]
 fn json_is_the_events() {
     let page = Page::default();
-    let mut sink = Json::new(page.clone());
+    let mut sink = Json::of("nginx", page.clone());
     success().iter().for_each(|event| sink.take(event));
+    let bundles = page.text().matches(r#""bundle":"nginx""#).count();
+    assert_eq!(bundles, success().len(), "each, as with several builds: {}", page.text());
     let back: Vec<Stamped> =
         page.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(back, success());
@@ -372,5 +374,23 @@ fn the_last_line_is_the_same_everywhere() {
         assert_eq!(plain(&events, 0).lines().last(), Some(&*last));
         assert_eq!(plain(&events, -1).lines().last(), Some(&*last));
         assert_eq!(bar(&events, 60).lines().last(), Some(&*last));
+    }
+}
+
+/// They publish nothing, and were red.
+#[test]
+fn what_ends_as_it_was_asked_for_is_green() {
+    for (outcome, error, colour) in [
+        ("tested", None, "\x1b[1;32m"),
+        ("visited", None, "\x1b[1;32m"),
+        ("rejected", Some("a check".to_owned()), "\x1b[1;31m"),
+    ] {
+        let outcome = outcome.to_owned();
+        let end = Event::Finished { outcome, seconds: 1.0, image: None, error, leaks: vec![] };
+        let page = Page::default();
+        Plain::new(Box::new(page.clone()), Paint(true), -1, Pace::default())
+            .take(&at(0.0, end.clone()));
+        let last = Story::new(Paint(true), 0).take(&at(0.0, end), 80).pop().unwrap();
+        assert!(last.starts_with(colour) && page.text().ends_with(&format!("{last}\n")), "{last}");
     }
 }

@@ -25,7 +25,8 @@ pub(super) const LOCK: &str = "lock";
 pub(super) const PLAN: &str = "plan.json";
 /// File with the name of the image to be published.
 pub(super) const NAME: &str = "image-name";
-pub(super) const EVENTS: &str = "events.jsonl";
+pub const EVENTS: &str = "events.jsonl";
+pub const LOG: &str = "build.log";
 /// Time limit for choosing a name, which takes milliseconds.
 const NAMING: Duration = Duration::from_secs(60);
 pub(super) const RESULT: &str = "result.json";
@@ -42,6 +43,8 @@ pub struct Beginning<'a> {
     pub name: String,
     /// The run will publish an image of that name.
     pub publishes: bool,
+    /// Its log is shown beside the other outputs.
+    pub shows_log: bool,
 }
 
 /// Both directories of a run, with its lock held.
@@ -59,6 +62,7 @@ pub struct RunDir {
     /// `build.<image name>.log` in that directory, once the name is known: the same file as the
     /// run's `build.log`.
     shown: Option<PathBuf>,
+    shows_log: bool,
     plan: Option<Vec<u8>>,
     ledger: Ledger,
     /// Log and events, kept open so that they survive if the workspace is emptied.
@@ -103,6 +107,7 @@ impl RunDir {
             owned,
             target,
             shown: None,
+            shows_log: beginning.shows_log,
             plan: None,
             ledger,
             written: Vec::new(),
@@ -164,8 +169,8 @@ impl RunDir {
         }
     }
 
-    pub fn log(&self) -> PathBuf {
-        self.path.join("build.log")
+    fn log(&self) -> PathBuf {
+        self.path.join(LOG)
     }
 
     /// Sends events to the log and to `events.jsonl` from now on.
@@ -184,6 +189,9 @@ impl RunDir {
     }
 
     fn show_log(&mut self, name: &str) -> Result<(), RunDirError> {
+        if !self.shows_log {
+            return Ok(());
+        }
         let shown = self.target.join(shown_name(name));
         // A build of that name before, whose log stays in its own run directory.
         let _ = fs::remove_file(&shown);
@@ -198,8 +206,7 @@ impl RunDir {
         let owned = self.owned.join(RESULT);
         durable::replace(&owned, &text).map_err(io(&owned))?;
         self.restore()?;
-        let path = self.path.join(RESULT);
-        fs::write(&path, &text).map_err(io(&path))?;
+        tell_ended(&self.path, record).map_err(io(&self.path.join(RESULT)))?;
         let ledger = self.path.join(LEDGER);
         fs::copy(self.owned.join(LEDGER), &ledger).map(drop).map_err(io(&ledger))
     }
@@ -228,6 +235,12 @@ impl RunDir {
         // A record that stays costs `sweep` one look.
         let _ = remove(&self.owned);
     }
+}
+
+/// Writes the result for people alone: of a run that owned nothing.
+pub fn tell_ended(dir: &Path, record: &Record) -> io::Result<()> {
+    let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
+    fs::write(dir.join(RESULT), text)
 }
 
 /// Image name of a run if another run has the plain name.

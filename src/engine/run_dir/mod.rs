@@ -13,12 +13,14 @@ mod record;
 mod tests;
 mod work;
 
-pub use dir::{Beginning, RunDir};
+pub use dir::{Beginning, EVENTS, LOG, RunDir, tell_ended};
 pub use home::{CHECKED, Home};
 pub use index::{
     IndexedRun, Life, bases_of_live_runs, indexed, life_elsewhere, names_of_live_runs, tidy,
 };
-pub use record::{Record, directories, read_plan, read_record, read_start, read_text};
+pub use record::{
+    ELSEWHERE, Record, TESTS, directories, read_plan, read_record, read_start, read_text,
+};
 pub use work::{hold, own_directory};
 
 /// A run's directory cannot be written.

@@ -72,9 +72,24 @@ pub fn read_text(dir: &Path, name: &str) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is no UTF-8"))
 }
 
+/// Place of tests, in that of the definition whose image is tested. No definition has it.
+pub const TESTS: &str = "test";
+/// Prefix of the place of a definition outside of the tree, in that of its name.
+pub const ELSEWHERE: &str = "elsewhere-";
+
+fn list(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path())
+}
+
+/// Places of runs in `images/target/<name>`: of builds and of tests.
+fn places(dir: PathBuf) -> impl Iterator<Item = PathBuf> {
+    let name = |dir: &Path| dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let elsewhere = list(&dir).filter(move |dir| name(dir).starts_with(ELSEWHERE));
+    elsewhere.chain([dir]).flat_map(|of_builds| [of_builds.join(TESTS), of_builds])
+}
+
 /// Run directories of a factory tree, oldest first. Ignores links out of the tree.
 pub fn directories(tree: &Path) -> Vec<PathBuf> {
-    let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
     let is_file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|m| m.is_file());
     let of_kind = |kind: &str| {
         let home = tree.join(kind);
@@ -85,7 +100,8 @@ pub fn directories(tree: &Path) -> Vec<PathBuf> {
                 .zip(within.as_ref())
                 .is_some_and(|(d, within)| d.starts_with(within))
         };
-        list(home.join("target")).flat_map(move |bundle| list(bundle.join("runs"))).filter(in_tree)
+        let runs = list(&home.join("target")).flat_map(places).map(|place| place.join("runs"));
+        runs.flat_map(|runs| list(&runs)).filter(in_tree)
     };
     let mut dirs: Vec<PathBuf> = ["images", "os"]
         .into_iter()

@@ -62,8 +62,8 @@ pub(super) async fn all(
     for path in &results.smoke.tests {
         let file = site.plan.bundle_dir.join(path);
         let id = path.display().to_string();
-        let text =
-            std::fs::read(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
+        let text = std::fs::read(&file)
+            .map_err(|source| BuildError::Unreadable { path: file.clone(), source })?;
         let limit = limit(checks::LIMIT);
         if String::from_utf8_lossy(&text).lines().take(10).any(|line| line.trim() == OUTSIDE) {
             runner.here(&id, &file, limit).await?;

@@ -6,6 +6,6 @@ use crate::engine::BuildError;
 
 pub(super) async fn run(attempt: &Attempt<'_>, path: &Path) -> Result<(), BuildError> {
     let path = attempt.site.plan.bundle_dir.join(path);
-    let text = std::fs::read(&path).map_err(|source| BuildError::Io { path, source })?;
+    let text = std::fs::read(&path).map_err(|source| BuildError::Unreadable { path, source })?;
     shell::run(attempt, "script", text).await
 }

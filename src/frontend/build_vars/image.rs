@@ -8,6 +8,10 @@ use super::{
     glance_options, keys,
 };
 
+/// Longest name of an image, in bytes. Its log is `build.<name>-<six digits of the run>.log`, and a
+/// file's name has at most 255 bytes, which are Glance's limit too.
+const LONGEST_NAME: usize = 255 - "build.".len() - "-123456".len() - ".log".len();
+
 /// Image attributes that Glance manages itself and refuses as properties (Image API v2,
 /// `image-update`).
 const GLANCE_OWN: &[&str] = &[
@@ -147,20 +151,7 @@ fn image_prefix(reader: &mut Reader, field: &Field) -> Option<String> {
         return None;
     }
     // `-YYYY-MM-DDHHMM` follows.
-    if name.len() > GLANCE_WIDTH - 16 {
-        let hint = format!("Glance takes {GLANCE_WIDTH}, and the date is added");
-        reader.error(
-            field.node.spot,
-            format!(
-                "`bundle.name` has {} characters; at most {} are possible",
-                name.len(),
-                GLANCE_WIDTH - 16
-            ),
-            &hint,
-        );
-        return None;
-    }
-    Some(name)
+    within(reader, field, &name, LONGEST_NAME - 16).then_some(name)
 }
 
 fn base(reader: &mut Reader, field: &Field) -> Option<Base> {
@@ -199,7 +190,19 @@ pub(super) fn target_name(reader: &mut Reader, field: &Field) -> Option<String> 
         );
         return None;
     }
-    Some(name)
+    within(reader, field, &name, LONGEST_NAME).then_some(name)
+}
+
+/// Whether a name has at most so many bytes.
+fn within(reader: &mut Reader, field: &Field, name: &str, most: usize) -> bool {
+    let fits = name.len() <= most;
+    if !fits {
+        let message =
+            format!("`{}` has {} bytes; at most {most} are possible", field.path, name.len());
+        let hint = "the image's name, with a date and a suffix, is part of the name of a log file";
+        reader.error(field.node.spot, message, hint);
+    }
+    fits
 }
 
 pub(super) fn glance(reader: &mut Reader, field: &Field) -> Option<GlanceOptions> {

@@ -231,6 +231,13 @@ fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<Strin
     }
 }
 
+/// The path by which a definition is found from the tree's root. One outside of the tree may have
+/// been named by a path from another directory.
+fn path_of(here: &Here) -> &Path {
+    let inner = here.home.strip_prefix(&here.tree).is_ok_and(|inner| inner == here.label);
+    if inner { &here.label } else { &here.home }
+}
+
 fn bundle(reader: &mut Reader, here: &Here, root: &Node) -> Option<Definition> {
     let Here { tree, home, label } = here;
     let start = Position { line: 0, column: 0 };
@@ -309,7 +316,7 @@ fn bundle(reader: &mut Reader, here: &Here, root: &Node) -> Option<Definition> {
         as_written: decode::as_written(root, &mut Vec::new()),
         locations: Locations::new(keys::FIELDS, reader.places.clone()),
         needs: std::mem::take(&mut reader.needs),
-        label: label.display().to_string(),
+        label: path_of(here).display().to_string(),
         name: named.name.unwrap_or_default(),
         base: named.base,
         properties: named.properties,

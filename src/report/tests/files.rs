@@ -1,4 +1,6 @@
 //! Record, JUnit, properties, manifest, and how they get onto the disk.
+use std::path::{Path, PathBuf};
+
 use insta::assert_snapshot;
 
 use super::{bundle, events, image, plan};
@@ -7,11 +9,21 @@ use crate::log::sentences::{TESTED, UNTESTED};
 use crate::model::event::{Event, Stamped};
 use crate::report::record::Record;
 use crate::report::templates::Job;
-use crate::report::{Built, junit, properties, write};
+use crate::report::{Built, OutputError, Outputs, junit, properties, show_logs, withdraw};
 
 fn record(fail: bool) -> Record {
-    let image = image();
-    Record::new(&plan(), &events(fail), (!fail).then_some(&image))
+    let (image, exit_code) = (image(), Some(if fail { 40 } else { 0 }));
+    Record { exit_code, ..Record::new(&plan(), &events(fail), (!fail).then_some(&image)) }
+}
+
+/// Made in the run's directory, and shown.
+fn write(dir: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec<OutputError>> {
+    let (outputs, mut errors) = Outputs::of_build(&dir.join("runs").join(&built.plan.run), built);
+    let files = outputs.show(dir).unwrap_or_else(|more| {
+        errors.extend(more);
+        Vec::new()
+    });
+    if errors.is_empty() { Ok(files) } else { Err(errors) }
 }
 
 #[test]
@@ -109,6 +121,7 @@ fn properties_for_jenkins() {
     assert_snapshot!(properties::text(&record(false)), @r"
     RESULT=success
     OUTCOME=built
+    EXIT_CODE=0
     IMAGE_ID=0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90
     IMAGE_NAME=bundle-nginx-2026-11-20-2315
     IMAGE_CHECKSUM=abababababababababababababababababababababababababababababababababababababababababababababababababababababababababababababababab
@@ -127,6 +140,7 @@ fn properties_for_jenkins() {
     assert_snapshot!(properties::text(&r), @r"
     RESULT=failed
     OUTCOME=failed
+    EXIT_CODE=40
     ERROR=smoke check tests/page failed: exit status 22
     IMAGE_FAMILY=bundle-nginx
     BASE_ID=6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44
@@ -151,8 +165,6 @@ fn written_and_written_again() {
     );
     let (image, plan, events) = (image(), plan(), events(false));
     let templates = Job::for_image(&bundle, &plan, &image).render(|_| ());
-    let log = tree.path().join("build.log");
-    std::fs::write(&log, "the log\n").unwrap();
     let dir = tree.path().join("images/target/demo");
     std::fs::create_dir_all(dir.join("output/old")).unwrap();
     std::fs::write(dir.join("output/old/stale.yml"), "old").unwrap();
@@ -162,16 +174,19 @@ fn written_and_written_again() {
         events: &events,
         image: Some(&image),
         templates: &templates,
-        log: Some(&log),
+        exit_code: None,
     };
-    let files = write(&dir, tree.path(), &built).unwrap();
+    let of_run = dir.join("runs").join(&plan.run);
+    let (_, errors) = Outputs::of_build(&of_run, &built);
+    assert!(errors.is_empty() && of_run.join("rendered/x.heat.yml").exists());
+    assert!(!dir.join("manifest.json").exists(), "nothing is shown while the run goes on");
+    let built = Built { exit_code: Some(0), ..built };
+    let files = write(&dir, &built).unwrap();
     let names: Vec<String> =
         files.iter().map(|f| f.strip_prefix(tree.path()).unwrap().display().to_string()).collect();
     assert_snapshot!(names.join("\n"), @"
     images/target/demo/output/x.heat.yml
     images/target/demo/output/sub/y.txt
-    build.latest.log
-    packer.latest.log
     images/target/demo/manifest.json
     images/target/demo/report.html
     images/target/demo/junit.xml
@@ -195,19 +210,24 @@ fn written_and_written_again() {
     assert_eq!(below.filter(|e| e.file_name() == "output").count(), 0, "jobs archive those");
     let properties_of_run = read("image.properties");
 
-    // A failed build leaves the older image's templates, and no ID Jenkins could take for its own.
+    // A failed build shows nothing of the older image, whose own are in the directory of its run.
     let failed = super::events(true);
     let next = crate::plan::Plan { run: "20261120-241501-b2c3d4".into(), ..plan.clone() };
-    write(
-        &dir,
-        tree.path(),
-        &Built { plan: &next, events: &failed, image: None, templates: &Ok(Vec::new()), ..built },
-    )
-    .unwrap();
-    assert!(dir.join("output/x.heat.yml").exists());
+    let none = Ok(Vec::new());
+    let not_built = Built {
+        plan: &next,
+        events: &failed,
+        image: None,
+        templates: &none,
+        exit_code: Some(40),
+        ..built
+    };
+    write(&dir, &not_built).unwrap();
+    assert!(!dir.join("output").exists() && of_run("rendered/x.heat.yml").is_ok());
     assert_eq!(of_run("image.properties").unwrap(), properties_of_run);
     let properties = read("image.properties");
     assert!(properties.starts_with("RESULT=failed\n") && !properties.contains("IMAGE_ID"));
+    assert!(properties.contains("\nEXIT_CODE=40\n"), "{properties}");
     assert!(
         std::fs::read_dir(&dir).unwrap().all(|e| !e
             .unwrap()
@@ -215,6 +235,72 @@ fn written_and_written_again() {
             .to_string_lossy()
             .starts_with(".new-"))
     );
+}
+
+/// Its last template was removed: the output with the ID of the image before went on being
+/// deployed.
+#[test]
+fn an_image_without_templates_leaves_no_output_of_the_one_before() {
+    let tree = tempfile::tempdir().unwrap();
+    let bundle = bundle(tree.path(), &[]);
+    std::fs::create_dir_all(&bundle.dir).unwrap();
+    let (image, plan, events) = (image(), plan(), events(false));
+    let dir = tree.path().join("images/target/demo");
+    std::fs::create_dir_all(dir.join("output/sub")).unwrap();
+    std::fs::write(dir.join("output/sub/x.yml"), "image: old").unwrap();
+    let built = Built {
+        bundle: &bundle,
+        plan: &plan,
+        events: &events,
+        image: Some(&image),
+        templates: &Ok(Vec::new()),
+        exit_code: Some(0),
+    };
+    write(&dir, &built).unwrap();
+    assert!(!dir.join("output").exists());
+    // What is withdrawn, too.
+    std::fs::create_dir_all(dir.join("output")).unwrap();
+    withdraw(&dir).unwrap();
+    let mut left: Vec<_> =
+        std::fs::read_dir(&dir).unwrap().flatten().map(|e| e.file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["runs"]);
+}
+
+/// Two processes: the files of one were shown beside those of the other.
+#[test]
+fn the_latest_are_of_one_run_however_many_end_at_once() {
+    let tree = tempfile::tempdir().unwrap();
+    let bundle = bundle(tree.path(), &[("x.txt.j2", "{{ run_id }}")]);
+    let (image, events) = (image(), events(false));
+    let dir = tree.path().join("images/target/demo");
+    let end = |run: &str| {
+        let plan = crate::plan::Plan { run: run.into(), ..plan() };
+        let templates = Job::for_image(&bundle, &plan, &image).render(|_| ());
+        let (plan, events, templates) = (&plan, &events, &templates);
+        let built = Built {
+            bundle: &bundle,
+            plan,
+            events,
+            image: Some(&image),
+            templates,
+            exit_code: Some(0),
+        };
+        write(&dir, &built).unwrap();
+    };
+    let end = &end;
+    std::thread::scope(|scope| {
+        for run in ["20261120-231501-a1b2c3", "20261120-231501-b2c3d4", "20261120-231501-c3d4e5"] {
+            scope.spawn(move || end(run));
+        }
+    });
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    let run = read("output/x.txt");
+    for name in ["image.properties", "manifest.json", "report.html", "junit.xml"] {
+        assert!(read(name).contains(&run), "{name} is not of {run}");
+        let own = dir.join("runs").join(&run).join(name);
+        assert_eq!(read(name), std::fs::read_to_string(own).unwrap(), "{name}");
+    }
 }
 
 /// `output` replaced by a link to somebody's directory: everything in it that was not rendered was
@@ -231,7 +317,7 @@ fn a_link_in_the_place_of_output_leads_nowhere() {
         events: &events,
         image: Some(&image),
         templates: &templates,
-        log: None,
+        exit_code: Some(0),
     };
     let dir = tree.path().join("images/target/demo");
     let foreign = tree.path().join("foreign");
@@ -249,13 +335,13 @@ fn a_link_in_the_place_of_output_leads_nowhere() {
     };
     let before = listing();
     std::os::unix::fs::symlink(&foreign, dir.join("output")).unwrap();
-    write(&dir, tree.path(), &built).unwrap();
+    write(&dir, &built).unwrap();
     assert_eq!(listing(), before);
     std::fs::remove_dir_all(dir.join("output/sub")).unwrap();
     std::os::unix::fs::symlink(foreign.join("sub"), dir.join("output/sub")).unwrap();
     std::fs::remove_file(dir.join("image.properties")).unwrap();
     std::os::unix::fs::symlink(foreign.join("kept"), dir.join("image.properties")).unwrap();
-    write(&dir, tree.path(), &built).unwrap();
+    write(&dir, &built).unwrap();
     assert_eq!(listing(), before);
     assert_eq!(
         std::fs::read_to_string(foreign.join("kept")).unwrap(),
@@ -271,16 +357,15 @@ fn one_bad_output_does_not_keep_the_others_back() {
     let bundle = bundle(tree.path(), &[("x.yml.j2", "{{ nope }}")]);
     let (image, plan, events) = (image(), plan(), events(false));
     let templates = Job::for_image(&bundle, &plan, &image).render(|_| ());
-    let missing = tree.path().join("no.log");
     let built = Built {
         bundle: &bundle,
         plan: &plan,
         events: &events,
         image: Some(&image),
         templates: &templates,
-        log: Some(&missing),
+        exit_code: Some(20),
     };
-    let errors = write(&tree.path().join("t"), tree.path(), &built).unwrap_err();
+    let errors = write(&tree.path().join("t"), &built).unwrap_err();
     let text = errors
         .iter()
         .map(ToString::to_string)
@@ -290,10 +375,10 @@ fn one_bad_output_does_not_keep_the_others_back() {
     assert_snapshot!(text, @"
     an error in the templates: images/demo/output/x.yml.j2:1:4: error: `nope` is undefined
         hint: did you mean `none`?
-    cannot read <tree>/no.log: No such file or directory (os error 2)
-    cannot read <tree>/no.log: No such file or directory (os error 2)
     ");
     assert!(tree.path().join("t/report.html").exists());
+    let missing = show_logs(tree.path(), &[tree.path().join("no.log")]).unwrap_err();
+    assert!(missing.to_string().starts_with("cannot write "), "{missing}");
 }
 
 #[test]

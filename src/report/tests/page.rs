@@ -1,5 +1,7 @@
 //! The report page: nothing from a build gets into it unescaped.
 use super::{HOSTILE, events, image, plan};
+use crate::log::sentences::TESTED;
+use crate::model::event::{Event, Stamped};
 use crate::report::record::Record;
 use crate::report::{junit, page};
 
@@ -70,4 +72,20 @@ fn says_what_happened() {
         failed.contains("Failed in smoke; nothing was published") && failed.contains("Left behind")
     );
     assert!(failed.contains("What went wrong"));
+}
+
+/// The page of a test that an image had passed was red, or said that it was published.
+#[test]
+fn a_passed_test_is_said_to_be_one() {
+    let event = Event::Finished {
+        outcome: TESTED.into(),
+        seconds: 1.0,
+        image: None,
+        error: None,
+        leaks: Vec::new(),
+    };
+    let record = Record::new(&plan(), &[Stamped { at: jiff::Timestamp::UNIX_EPOCH, event }], None);
+    let html = page::html(&record);
+    assert!(html.contains("✓ The image passed its checks"), "{html}");
+    assert!(html.contains("<title>Passed: ") && !html.contains("ublished"), "{html}");
 }

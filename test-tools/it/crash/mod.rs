@@ -188,21 +188,27 @@ fn sweep_touches_no_live_run() {
     let said = String::from_utf8_lossy(&swept.stdout).into_owned();
     assert!(said.contains("alive, left alone") && said.contains("removed"), "{said}");
     assert_eq!(place.left(), mine);
-    // In the words of `sweep`.
     let listed = String::from_utf8_lossy(&place.factory(&["run", "list"]).stdout).into_owned();
     let column = |n: usize| {
         listed.lines().skip(1).filter_map(|line| line.split_whitespace().nth(n)).collect::<Vec<_>>()
     };
-    assert_eq!(column(2), ["alive", "dead"], "{listed}");
+    // The sweep has removed what the dead one left.
+    assert_eq!(column(2), ["running", "swept"], "{listed}");
     let shown =
         String::from_utf8_lossy(&place.factory(&["run", "show", column(0)[0]]).stdout).into_owned();
-    assert!(shown.lines().any(|line| line == "outcome   alive"), "{shown}");
+    assert!(shown.lines().any(|line| line == "outcome   running"), "{shown}");
     let started = shown.lines().find_map(|line| line.strip_prefix("started   ")).unwrap();
     assert!(started.len() == "2026-11-20T23:31:45Z".len() && started.ends_with('Z'), "{started}");
     assert_eq!(live.try_wait().unwrap(), None);
     live.kill().unwrap();
     live.wait().unwrap();
+    let outcome = || {
+        let said = place.factory(&["run", "show", column(0)[0]]).stdout;
+        String::from_utf8_lossy(&said).lines().find(|l| l.starts_with("outcome")).map(str::to_owned)
+    };
+    assert_eq!(outcome().as_deref(), Some("outcome   died"));
     assert!(place.factory(&["sweep"]).status.success());
+    assert_eq!(outcome().as_deref(), Some("outcome   swept"));
     assert_eq!(place.left(), [""; 0]);
 }
 

@@ -29,27 +29,46 @@ fn several_are_built_side_by_side_and_one_table_tells_of_them() {
         (1, 1, 0)
     );
 
+    // What jobs archive is of the one that failed, whichever ended last; so are its own results,
+    // and those of the one that stands on it.
+    for name in ["build.latest.log", "packer.latest.log"] {
+        let log = std::fs::read_to_string(factory.tree().join(name)).unwrap();
+        assert!(log.contains("no such luck") && !log.contains("is published, built"), "{log}");
+    }
+    for dir in ["os/target/broken", "images/target/web"] {
+        let path = factory.tree().join(dir).join("image.properties");
+        let properties = std::fs::read_to_string(path).unwrap();
+        assert!(properties.starts_with("RESULT=failed\n"), "{properties}");
+        assert!(properties.contains("\nEXIT_CODE=30\n"), "{properties}");
+    }
+    let listed = factory.run(&["run", "list"]).exits(0).out;
+    for line in ["os/broken", "images/web", "os/tiny", "os/other"] {
+        assert_eq!(listed.matches(line).count(), 1, "{listed}");
+    }
+
     let ran = build(
         &factory,
         &["os/tiny", "os/other", "os/tiny", "--json", "--progress", "json", "--jobs", "2"],
     )
     .exits(0);
-    let events: Vec<Value> = ran
-        .out
-        .lines()
-        .filter_map(|l| serde_json::from_str(l).ok())
-        .filter(|e: &Value| e.get("event").is_some())
-        .collect();
+    let mut events: Vec<Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let table = events.pop().unwrap();
     assert!(
         !events.is_empty()
             && events.iter().all(|e| e["bundle"].as_str().is_some_and(|b| b.starts_with("os/"))),
         "{}",
         ran.out
     );
-    let table = &ran.out[ran.out.find("\n[").unwrap()..];
-    let table: Vec<Value> = serde_json::from_str(table).unwrap();
+    assert_eq!(events.last().unwrap()["event"], "finished");
+    assert_eq!(table["event"], "summary");
     assert_eq!(
-        table.iter().map(|r| r["outcome"].as_str().unwrap()).collect::<Vec<_>>(),
+        table["builds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["outcome"].as_str().unwrap())
+            .collect::<Vec<_>>(),
         ["built", "built"],
         "named twice is built once"
     );
@@ -114,6 +133,13 @@ fn a_shell_leaves_the_outputs_of_builds_alone() {
             "{path}"
         );
     }
+    let mut there: Vec<_> = std::fs::read_dir(factory.tree().join("images/target/web"))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    there.sort();
+    assert_eq!(there, ["image.properties", "report.html", "runs"], "it is in its own directory");
 }
 
 /// One signal: what runs is stopped in order, what waits is not begun, nothing is left.

@@ -287,10 +287,10 @@ fn limits_of_names() {
                 "1:16: error: `bundle.name` has 256 characters; at most 255 are possible",
             ),
             (
-                &format!("bundle: {{name: {}, img_base: y}}", &long[..240]),
-                "1:16: error: `bundle.name` has 240 characters; at most 239 are possible",
+                &format!("bundle: {{name: {}, img_base: y}}", &long[..223]),
+                "1:16: error: `bundle.name` has 223 bytes; at most 222 are possible",
             ),
-            (&format!("bundle: {{name: {}, img_base: y}}", &long[..239]), ""),
+            (&format!("bundle: {{name: {}, img_base: y}}", &long[..222]), ""),
             (
                 &format!("bundle: {{name: x, img_base: y, properties: {{{long}: a}}}}"),
                 "1:45: error: the key of a property has at most 255 characters",
@@ -309,7 +309,11 @@ fn limits_of_names() {
                 &format!("bundle_target_name: {long}"),
                 "2:21: error: `bundle_target_name` has 256 characters; at most 255 are possible",
             ),
-            (&format!("bundle_target_name: {}", "\u{e9}".repeat(255)), ""),
+            (
+                &format!("bundle_target_name: {}", "\u{e9}".repeat(120)),
+                "2:21: error: `bundle_target_name` has 240 bytes; at most 238 are possible",
+            ),
+            (&format!("bundle_target_name: {}", "\u{e9}".repeat(119)), ""),
             (
                 &format!("tags: [{long}]"),
                 "2:8: error: `tags[1]` has 256 characters; at most 255 are possible",

@@ -1,0 +1,111 @@
+//! The exit codes of runs: what a command that made them ends with, and what `image.properties` has
+//! as `EXIT_CODE`. The only match that turns errors into codes.
+use super::outcome::{RunError, RunOutcome};
+use crate::engine::BuildError;
+use crate::model::error_kind::ErrorKind;
+
+pub const USAGE: u8 = 2;
+pub const BUNDLE: u8 = 10;
+pub const CLOUD: u8 = 20;
+pub const PROVISION: u8 = 30;
+pub const SMOKE: u8 = 40;
+pub const BUILT_WITH_LEAKS: u8 = 50;
+pub const FAILED_WITH_LEAKS: u8 = 60;
+pub const STOPPED: u8 = 130;
+
+/// From best to worst: built with leftovers, not built, not built with leftovers, stopped.
+const BY_BADNESS: [u8; 9] =
+    [0, BUILT_WITH_LEAKS, USAGE, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
+
+/// Exit code of several runs.
+pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    codes
+        .into_iter()
+        .max_by_key(|code| BY_BADNESS.iter().position(|c| c == code).unwrap_or(BY_BADNESS.len()))
+        .unwrap_or(0)
+}
+
+/// Exit code of an error of a cloud or of this machine.
+pub fn of_kind(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Cancelled => STOPPED,
+        ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::Quota
+        | ErrorKind::Unauthorized
+        | ErrorKind::Unavailable
+        | ErrorKind::Unsupported
+        | ErrorKind::InvalidInput
+        | ErrorKind::Deadline
+        | ErrorKind::Internal => CLOUD,
+    }
+}
+
+impl RunOutcome {
+    pub fn exit_code(&self) -> u8 {
+        match (&self.result, self.leaks.is_empty()) {
+            (Ok(_), true) => 0,
+            (Ok(_), false) => BUILT_WITH_LEAKS,
+            (Err(_), false) => FAILED_WITH_LEAKS,
+            (Err(e), true) => e.exit_code(),
+        }
+    }
+}
+
+impl RunError {
+    /// Exit code of a run with this error that left nothing behind.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Bad(_) => BUNDLE,
+            Self::Proxy(_) => USAGE,
+            Self::Cloud(e) => of_kind(e.kind()),
+            Self::Refused(_) | Self::Io { .. } | Self::Output(_) => CLOUD,
+            Self::Build(e) if e.is_cancelled() => STOPPED,
+            Self::Build(e) => match e {
+                BuildError::Unreadable { .. } => BUNDLE,
+                BuildError::Cloud(_)
+                | BuildError::NotReady { .. }
+                | BuildError::Io { .. }
+                | BuildError::Wall(_)
+                | BuildError::Space(_)
+                | BuildError::Cancelled(_) => CLOUD,
+                BuildError::Source { .. }
+                | BuildError::Fetch(_)
+                | BuildError::Step { .. }
+                | BuildError::StepRemote { .. }
+                | BuildError::BuilderLost { .. }
+                | BuildError::Tidy(_) => PROVISION,
+                BuildError::Smoke { .. } => SMOKE,
+            },
+            Self::Base { source, .. } => source.exit_code(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_runs_the_worst_counts() {
+        assert_eq!(worst([]), 0);
+        assert_eq!(worst([0, 50, 0]), 50);
+        assert_eq!(
+            worst([50, 10]),
+            10,
+            "one that was not built is worse than one that left something"
+        );
+        assert_eq!(worst([40, 30, 20]), 40);
+        assert_eq!(worst([40, 60]), 60);
+        assert_eq!(worst([60, 130, 0]), 130);
+    }
+
+    /// It was "cannot write", and the fault of this machine.
+    #[test]
+    fn a_file_of_the_bundle_that_cannot_be_read_is_the_bundles_fault() {
+        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error = BuildError::Unreadable { path: "images/x/tests/page".into(), source };
+        assert!(error.to_string().starts_with("cannot read images/x/tests/page: "), "{error}");
+        assert_eq!(RunError::Build(error).exit_code(), BUNDLE);
+    }
+}
