@@ -1,7 +1,9 @@
 //! `image-factory image`
 use std::process::ExitCode;
 
-use super::{Context, Failure, out};
+use super::{Context, Failure, err, out};
+use crate::engine::run_dir::CHECKED;
+use crate::frontend;
 use crate::lifecycle::lineage;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::there_are;
@@ -92,6 +94,7 @@ pub enum Command {
 
 pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
     let (cloud, _) = context.cloud()?;
+    tell_unreadable(&*cloud).await?;
     match command {
         Command::List { family } => {
             let images = cloud.artifacts().list().await?;
@@ -100,7 +103,11 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
             if context.common.json {
                 out(&json(&listed.iter().map(|image| value(image)).collect::<Vec<_>>()));
             } else {
-                out(&table(&images, &listed, &context.sound().await?));
+                let bundles = &context.sound().await?;
+                let known = |bundle: &Definition| {
+                    frontend::known_digest(bundle, &context.home.data.join(CHECKED))
+                };
+                out(&table(&images, &listed, &Tree { bundles, digest: &known }));
             }
         }
         Command::Show { image } => show::run(context, &*cloud, image).await?,
@@ -110,6 +117,14 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
         Command::Prune(args) => return prune::run(context, &*cloud, args).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reports images that are left out because they cannot be read.
+pub(super) async fn tell_unreadable(cloud: &dyn Provider) -> Result<(), Failure> {
+    for why in cloud.artifacts().unreadable().await? {
+        err(&format!("warning: left out: {why}"));
+    }
+    Ok(())
 }
 
 /// `known` are the families that have images.
@@ -196,14 +211,20 @@ fn label(image: &Image) -> String {
     format!("{} ({})", image.name, image.id)
 }
 
-fn table(images: &[Image], listed: &[&Image], bundles: &[Definition]) -> String {
+/// The definitions of this tree, and how the digest of one is known.
+struct Tree<'t> {
+    bundles: &'t [Definition],
+    digest: &'t dyn Fn(&Definition) -> Option<String>,
+}
+
+fn table(images: &[Image], listed: &[&Image], tree: &Tree<'_>) -> String {
     let name = listed.iter().map(|i| i.name.len()).max().unwrap_or(0).max("NAME".len());
     let mut lines = vec![format!(
         "{:<36}  {:<name$}  {:<10}  {:>9}  {:<16}  NOTE",
         "ID", "NAME", "STATE", "SIZE", "CREATED"
     )];
     for i in listed {
-        let (created, note) = (i.created.strftime("%Y-%m-%d %H:%M"), note(images, i, bundles));
+        let (created, note) = (i.created.strftime("%Y-%m-%d %H:%M"), note(images, i, tree));
         let state = if matches!(i.provenance(), Provenance::Foreign(_)) {
             "foreign"
         } else {
@@ -220,21 +241,21 @@ fn table(images: &[Image], listed: &[&Image], bundles: &[Definition]) -> String 
     lines.join("\n")
 }
 
-fn note(images: &[Image], image: &Image, bundles: &[Definition]) -> String {
+fn note(images: &[Image], image: &Image, tree: &Tree<'_>) -> String {
     match image.provenance() {
         Provenance::Foreign(why) => return why,
         Provenance::Legacy => {
-            return ["legacy", &standing_note(images, image, bundles)]
+            return ["legacy", &standing_note(images, image, tree)]
                 .join(", ")
                 .trim_end_matches(", ")
                 .to_owned();
         }
         Provenance::Ours => {}
     }
-    standing_note(images, image, bundles)
+    standing_note(images, image, tree)
 }
 
-fn standing_note(images: &[Image], image: &Image, bundles: &[Definition]) -> String {
+fn standing_note(images: &[Image], image: &Image, tree: &Tree<'_>) -> String {
     if let Some(at) = image.hidden_at().filter(|_| image.hidden) {
         return format!("hidden {}", at.strftime("%Y-%m-%d"));
     }
@@ -246,8 +267,8 @@ fn standing_note(images: &[Image], image: &Image, bundles: &[Definition]) -> Str
     {
         return String::new();
     }
-    let now = match lineage::definition_of(bundles, image) {
-        Some(bundle) => lineage::now_among(images, bundle),
+    let now = match lineage::definition_of(tree.bundles, image) {
+        Some(bundle) => lineage::now_among(images, bundle, (tree.digest)(bundle)),
         None => {
             family::CurrentInputs { inputs: None, base: family::newer_base(images, image).cloned() }
         }

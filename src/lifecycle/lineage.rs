@@ -128,7 +128,7 @@ pub async fn now(
     images: &[Image],
     bundle: &Definition,
 ) -> Result<CurrentInputs, CloudError> {
-    let mut now = now_among(images, bundle);
+    let mut now = now_among(images, bundle, frontend::inputs(bundle).ok().map(|i| i.sha256));
     if now.base.is_none()
         && let Some(Base::Image(name)) = &bundle.base
         && *name != bundle.name
@@ -138,13 +138,13 @@ pub async fn now(
     Ok(now)
 }
 
-/// Current inputs, from `images` alone. Ignores the base of a bundle that is built on its own last
-/// image; it would always be stale.
-pub fn now_among(images: &[Image], bundle: &Definition) -> CurrentInputs {
+/// Current inputs, from `images` alone; `inputs` is the definition's digest. Ignores the base of a
+/// bundle that is built on its own last image; it would always be stale.
+pub fn now_among(images: &[Image], bundle: &Definition, inputs: Option<String>) -> CurrentInputs {
     let family = matches!(bundle.base, Some(Base::Os(_)));
     let base = base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
     CurrentInputs {
-        inputs: frontend::inputs(bundle).ok().map(|inputs| inputs.sha256),
+        inputs,
         base: base.and_then(|name| family::resolve(images, &name, family)).cloned(),
     }
 }
