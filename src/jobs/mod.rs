@@ -20,6 +20,7 @@ mod schedule;
 mod stale;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod unplanned;
 
 pub use batch::{End, Job};
