@@ -203,8 +203,10 @@ const OPENSTACK: &str = r#"#!/bin/sh
 printf '%s\n' "$*" >>"$FAKE/asked"
 case $* in
     "token issue"*) echo 0123 ;;
-    "stack show"*) [ -e "$FAKE/stack" ] ;;
-    "application credential show"*) [ -e "$FAKE/credential" ] ;;
+    "stack list"*) [ ! -e "$FAKE/down" ] || exit 1
+        echo image-factory-2; [ ! -e "$FAKE/stack" ] || echo image-factory ;;
+    "application credential list"*) [ ! -e "$FAKE/down" ] || exit 1
+        [ ! -e "$FAKE/credential" ] || echo image-factory ;;
     "keypair list"*) echo me ;;
     "network list --external"*) echo public ;;
     "image list"*) printf 'cirros\ndebian-12\ndebian-12-2026-11-20-1000\n' ;;
@@ -319,6 +321,26 @@ fn create_asks_first_and_keeps_the_secret_out_of_arguments_and_files() {
     assert!(undone.status.success(), "{}", said(&undone));
     assert!(!cloud.path("stack").exists() && !cloud.path("credential").exists());
     assert!(said(&cloud.create(&["undo"], &[])).contains("nothing to delete"));
+}
+
+/// It threw every error away, and said that there was nothing to delete.
+#[test]
+fn a_cloud_that_does_not_answer_is_not_one_that_has_nothing() {
+    let cloud = Cloud::new();
+    for name in ["stack", "credential", "down"] {
+        fs::write(cloud.path(name), "").unwrap();
+    }
+    for arguments in [&["undo"][..], &[]] {
+        let unknown = cloud.create(arguments, &[("YES", "1")]);
+        assert_eq!(unknown.status.code(), Some(1), "{}", said(&unknown));
+        assert!(
+            said(&unknown).contains("cannot look for the stack image-factory")
+                && !said(&unknown).contains("nothing to delete"),
+            "{}",
+            said(&unknown)
+        );
+    }
+    assert!(cloud.path("stack").exists() && cloud.path("credential").exists());
 }
 
 #[test]
