@@ -3,7 +3,7 @@
 //! their tags.
 use crate::engine::run_dir::{self, Home, IndexedRun, Life};
 use crate::provider::ledger::{Entry, Kind, Leak, Ledger, Told};
-use crate::provider::{CloudError, Provider};
+use crate::provider::{Cleared, CloudError, Provider};
 use crate::text::shell;
 
 /// Result for one run.
@@ -96,7 +96,20 @@ pub async fn sweep(
         }
         swept.push(report);
     }
+    if only.is_none() {
+        swept.extend(debris(cloud, dry_run).await?);
+    }
     Ok(swept)
+}
+
+/// In place of a run's ID, for what no run owns.
+const NO_RUN: &str = "(no run)";
+
+/// What no run owns and nobody can use.
+async fn debris(cloud: &dyn Provider, dry_run: bool) -> Result<Option<Swept>, CloudError> {
+    let Cleared { things, leaks } = cloud.resources().clear_debris(dry_run).await?;
+    let found = !(things.is_empty() && leaks.is_empty());
+    Ok(found.then(|| Swept { things, leaks, ..report(NO_RUN, State::Dead, cloud.name().into()) }))
 }
 
 fn report(run: &str, state: State, cloud: String) -> Swept {

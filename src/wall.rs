@@ -115,6 +115,7 @@ impl Wall {
             ansible.set_env(&mut env);
         }
         env.extend(cmd.env.clone());
+        env.extend(no_bytecode());
         let program =
             ansible.as_ref().map_or_else(|| PathBuf::from(&cmd.program), |a| a.program.clone());
         let limits = self.limits();
@@ -164,6 +165,12 @@ impl Wall {
             .map_err(|source| WallError::Io { path: "the wall's options".into(), source })?;
         Ok(walled.arg("--").arg(program).args(args))
     }
+}
+
+/// Python leaves no `__pycache__` beside a plugin or a script of the definition: a build does not
+/// change its own inputs.
+fn no_bytecode() -> Option<(String, String)> {
+    Some(("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()))
 }
 
 /// Finds a program in the directories of `path`.

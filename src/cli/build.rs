@@ -54,6 +54,8 @@ pub struct Args {
     )]
     jobs: u32,
     /// Keep the machine of a failed build, and print the command that logs in to it
+    ///
+    /// Its other machines are removed. What else the machine needs stays with it, and is named.
     #[arg(long)]
     keep_on_failure: bool,
     /// Publish the captured image without booting or testing it
@@ -229,6 +231,7 @@ impl Row {
         let code = ended.exit_code();
         let outcome = match (&ended.result, code) {
             (Ok(None), 0) => "passed".to_owned(),
+            (Ok(_), 0) if ended.dir.is_none() => "made by another build".to_owned(),
             (Ok(_), 0) => "built".to_owned(),
             (Ok(_), _) => "built, leaks".to_owned(),
             (Err(_), exit::STOPPED) => "stopped".to_owned(),

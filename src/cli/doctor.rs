@@ -12,22 +12,54 @@ use crate::provider::RunCx;
 use crate::ready;
 use crate::system::exec::probe;
 
+/// Who needs a program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needed {
+    /// Builds on every cloud.
+    Always,
+    /// Builds on the local cloud; elsewhere only some definitions.
+    Locally,
+    /// Nobody: builds go on without.
+    Never,
+}
+
 /// Program, argument that prints its version, Debian package, purpose.
-const PROGRAMS: &[(&str, &str, &str, &str)] = &[
-    ("qemu-system-x86_64", "--version", "qemu-system-x86", "machines of the local cloud"),
-    ("qemu-img", "--version", "qemu-utils", "disks of the local cloud"),
+const PROGRAMS: &[(Needed, &str, &str, &str, &str)] = &[
     (
+        Needed::Locally,
+        "qemu-system-x86_64",
+        "--version",
+        "qemu-system-x86",
+        "machines of the local cloud",
+    ),
+    (
+        Needed::Locally,
+        "qemu-img",
+        "--version",
+        "qemu-utils",
+        "disks of the local cloud, and definitions with a `source`",
+    ),
+    (
+        Needed::Locally,
         "passt",
         "--version",
         "passt",
         "keeping machines of the local cloud from this host's services",
     ),
-    ("ansible-playbook", "--version", "ansible-core", "`ansible` steps"),
-    ("ssh", "-V", "openssh-client", "`ansible` steps and `shell`"),
-    ("bwrap", "--version", "bubblewrap", "the wall around what definitions bring"),
-    ("mmdebstrap", "--version", "mmdebstrap", "os/debian-12"),
-    ("git", "--version", "git", "the commit in image properties (builds go on without)"),
+    (Needed::Always, "ansible-playbook", "--version", "ansible-core", "`ansible` steps"),
+    (Needed::Always, "ssh", "-V", "openssh-client", "`ansible` steps and `shell`"),
+    (Needed::Always, "bwrap", "--version", "bubblewrap", "the wall around what definitions bring"),
+    (Needed::Locally, "mmdebstrap", "--version", "mmdebstrap", ROOT_FILE_SYSTEM),
+    (
+        Needed::Never,
+        "git",
+        "--version",
+        "git",
+        "the commit in image properties (builds go on without)",
+    ),
 ];
+
+const ROOT_FILE_SYSTEM: &str = "os/debian-12";
 
 /// The version, or a note for distribution builds that report none ("passt unknown version").
 fn known(version: &str) -> &str {
@@ -50,8 +82,17 @@ struct Line {
 
 impl Sheet {
     fn line(&mut self, ok: bool, what: &str, text: &str) {
+        self.put(ok, if ok { "ok" } else { "MISSING" }, (what, text));
+    }
+
+    /// Not there, and missed only by some; `whose` says by whom.
+    fn absent(&mut self, what: &str, lack: &str, whose: &str) {
+        self.put(true, "absent", (what, &format!("{lack}; it is only for {whose}")));
+    }
+
+    fn put(&mut self, ok: bool, word: &str, (what, text): (&str, &str)) {
         if !self.json {
-            out(&format!("{}  {what:<20} {text}", if ok { "ok     " } else { "MISSING" }));
+            out(&format!("{word:<7}  {what:<20} {text}"));
         }
         self.lines.push(Line { ok, what: what.into(), text: text.into() });
     }
@@ -90,23 +131,30 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
 
 async fn programs(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     let stopped = crate::provider::CloudError::from;
-    for (program, flag, package, purpose) in PROGRAMS {
+    // What the local cloud needs is needed if that is the one that would be built on.
+    let local = context.cloud().map_or(true, |(cloud, _)| cloud.is_here());
+    let needed = |who: Needed| who == Needed::Always || who == Needed::Locally && local;
+    for (who, program, flag, package, purpose) in PROGRAMS {
         match probe::version(program, flag, package, &context.cancel).await.map_err(stopped)? {
             Ok(version) => sheet.line(true, program, known(&version)),
+            Err((what, _)) if !needed(*who) => sheet.absent(program, &what, purpose),
             Err((what, hint)) => {
                 sheet.line(false, program, &format!("{what}; it is for {purpose}; {hint}"))
             }
         }
     }
     // Programs of the list above are not listed again.
-    let listed = |what: &str| PROGRAMS.iter().any(|(program, ..)| what.starts_with(program));
+    let listed = |what: &str| PROGRAMS.iter().any(|(_, program, ..)| what.starts_with(program));
     let lacks =
         ready::for_root_file_systems(&context.home.data, &context.cancel).await.map_err(stopped)?;
     for (what, hint) in lacks.iter().filter(|(what, _)| !listed(what)) {
-        sheet.line(false, "os/debian-12", &format!("{what}; {hint}"));
+        match local {
+            true => sheet.line(false, ROOT_FILE_SYSTEM, &format!("{what}; {hint}")),
+            false => sheet.absent(ROOT_FILE_SYSTEM, what, "building it on this machine"),
+        }
     }
     if lacks.is_empty() {
-        sheet.line(true, "os/debian-12", "can be built here by this user");
+        sheet.line(true, ROOT_FILE_SYSTEM, "can be built here by this user");
     }
     Ok(())
 }
@@ -222,7 +270,7 @@ mod tests {
         let rows = || text.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>());
         let programs = PROGRAMS
             .iter()
-            .map(|(program, _, package, _)| (*program, *package))
+            .map(|(_, program, _, package, _)| (*program, *package))
             .chain(ready::PROGRAMS);
         for (program, package) in programs.chain([("newuidmap", "uidmap")]) {
             assert!(rows().any(|row| row == ["run", program, package]), "{program} ({package})");

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::{Context, Failure, err, out};
+use crate::engine::run_dir::CHECKED;
 use crate::lifecycle::lineage::{self, Sources};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::there_are;
@@ -101,6 +102,7 @@ pub enum Command {
 
 pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
     let (cloud, _) = context.cloud()?;
+    tell_unreadable(&*cloud).await?;
     match command {
         Command::List { family } => {
             let images = cloud.artifacts().list().await?;
@@ -119,6 +121,14 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
         Command::Prune(args) => return prune::run(context, &*cloud, args).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reports images that are left out because they cannot be read.
+pub(super) async fn tell_unreadable(cloud: &dyn Provider) -> Result<(), Failure> {
+    for why in cloud.artifacts().unreadable().await? {
+        err(&format!("warning: left out: {why}"));
+    }
+    Ok(())
 }
 
 /// `known` are the families that have images.
@@ -251,7 +261,9 @@ async fn notes(
 ) -> Result<Vec<String>, Failure> {
     let definitions = context.sound().await?;
     let fetch = lineage::fetch(&context.home, &context.proxies);
-    let from = Sources { cloud, fetch: &fetch, cancel: &context.cancel };
+    let noted = context.home.data.join(CHECKED);
+    let from =
+        Sources { cloud, fetch: &fetch, cancel: &context.cancel, noted: Some(&noted) };
     let notes = listed.iter().map(|image| note(from, images, image, &definitions));
     Ok(futures_util::stream::iter(notes).buffered(AT_ONCE).try_collect().await?)
 }

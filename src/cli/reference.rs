@@ -64,3 +64,21 @@ impl Help {
         help
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// An example named an image in a way that no build does.
+    #[test]
+    fn images_in_examples_are_called_as_builds_call_them() {
+        let text = super::text();
+        let time = |word: &str| {
+            let rest = word.trim_matches('`').strip_prefix("bundle-nginx-2")?;
+            Some(format!("2{}", rest.replace(|c: char| c.is_ascii_digit(), "d")))
+        };
+        let times: Vec<String> = text.split_whitespace().filter_map(time).collect();
+        assert!(!times.is_empty());
+        for time in times {
+            assert_eq!(time, "2ddd-dd-dddddd", "`name-2026-11-202331` is what a build makes");
+        }
+    }
+}

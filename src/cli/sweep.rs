@@ -17,6 +17,7 @@ pub struct Args {
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (cloud, _) = context.cloud()?;
+    super::image::tell_unreadable(&*cloud).await?;
     let swept = sweep::sweep(&*cloud, &context.home, args.run.as_deref(), args.dry_run).await?;
     if let (Some(run), true) = (&args.run, swept.is_empty()) {
         return Err(Failure::usage(format!("run {run} owns nothing")));

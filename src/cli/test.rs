@@ -33,7 +33,7 @@ pub struct Args {
     /// the one of its family]
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
-    /// Keep the machines of a failed test, and print the command that logs in to one
+    /// Keep a machine of a failed test, and print the command that logs in to it
     #[arg(long)]
     keep_on_failure: bool,
 }

@@ -38,7 +38,15 @@ impl<'a> BuildContext<'a> {
     where
         'a: 'b,
     {
-        let BuildContext { cloud, connect, plan, wall, keep_on_failure, .. } = *self;
+        BuildContext { cx, ..self.of_plan(self.plan) }
+    }
+
+    /// The same, with the plan for what the source came to.
+    pub(super) fn of_plan<'b>(&'b self, plan: &'b Plan) -> BuildContext<'b>
+    where
+        'a: 'b,
+    {
+        let BuildContext { cloud, connect, cx, wall, keep_on_failure, .. } = *self;
         let (scratch, work, downloads) =
             (self.scratch.clone(), self.work.clone(), self.downloads.clone());
         let (proxies, until) = (self.proxies.clone(), self.until.clone());

@@ -7,13 +7,13 @@ use ssh_key::{PrivateKey, PublicKey};
 
 use super::answer::{self, NoAnswer, say};
 use super::signs::Signs;
-use super::{BuildContext, BuildError, Goal, SshAccess, cloud_init, console, ready, watch};
-use crate::guest::{Remote, Target, keys};
+use super::{BuildContext, BuildError, Goal, SshAccess, cloud_init, console, ready, tidy, watch};
+use crate::guest::{Remote, RemoteError, Target, keys};
 use crate::model::image::{self, Image};
 use crate::model::placement::{Placement, Security};
 use crate::model::units::GIB;
 use crate::plan::MachinePlan;
-use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement};
+use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement, Power};
 
 /// A machine with an open session.
 pub struct Running {
@@ -245,7 +245,7 @@ pub(super) async fn boot(
 /// Disk size of a machine, in GiB.
 pub(super) fn disk_gib(wanted: &MachinePlan, image: &Image, grow_gib: u64) -> u64 {
     let needs = image.virtual_size.div_ceil(GIB);
-    if grow_gib > 0 { needs + grow_gib } else { wanted.disk_gib.unwrap_or(needs) }
+    if grow_gib > 0 { needs + grow_gib } else { wanted.disk_gib.unwrap_or(0).max(needs) }
 }
 
 /// While waiting for SSH, poll the cloud this many times less often than when it is the only source
@@ -261,8 +261,8 @@ pub(super) async fn reach(
     deadline: Instant,
 ) -> Result<Arc<dyn Remote>, BuildError> {
     site.cx.events.doing(format!("waiting for SSH of {}", machine.name));
-    let mut pause = Duration::from_millis(250);
-    let mut looked = Instant::now();
+    let begin = Instant::now();
+    let (mut pause, mut looked) = (Duration::from_millis(250), begin);
     let mut signs = Signs::default();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -280,7 +280,7 @@ pub(super) async fn reach(
         if Instant::now() > deadline {
             let reason = format!(
                 "SSH not ready after {} s: {error}{}",
-                site.plan.timeouts.ssh,
+                begin.elapsed().as_secs(),
                 admitted(site.plan.site.as_ref(), &machine.host)
             );
             return Err(not_ready(site, machine, reason).await);
@@ -331,14 +331,53 @@ pub(super) async fn cloud_init_done(
     }
 }
 
+/// Time limit for asking a machine to power itself off.
+const ASKING: Duration = Duration::from_secs(20);
+
+/// Asks the machine to power itself off. A cloud that is asked may cut the power of a machine that
+/// takes its time: Nova does after a minute, whatever is written meanwhile.
+async fn goes_off(site: &BuildContext<'_>, remote: &dyn Remote) -> Result<bool, BuildError> {
+    let asked = site.cx.cancel.or(answer::word(remote, tidy::ASK_OFF, ASKING)).await?;
+    Ok(match asked {
+        Ok(word) => word == "going",
+        // With the answer.
+        Err(NoAnswer::Remote(RemoteError::Lost(_))) => true,
+        Err(_) => false,
+    })
+}
+
+/// Waits until a machine is off that goes off by itself. One that does not in time is the cloud's
+/// to stop, as is one whose cloud does not tell.
+async fn off(site: &BuildContext<'_>, machine: &Machine) -> Result<(), BuildError> {
+    let limit = Duration::from_secs(site.plan.timeouts.shutdown);
+    let begin = Instant::now();
+    while begin.elapsed() < limit {
+        match site.cx.cancel.or(site.cloud.compute().power(machine)).await? {
+            Ok(Power::On) | Err(_) => {}
+            Ok(Power::Off | Power::Stuck(_) | Power::Gone(_)) => return Ok(()),
+        }
+        site.cx.cancel.pause(site.cloud.compute().poll_interval()).await?;
+    }
+    site.cx.events.warn(format!(
+        "{} did not power itself off within {} s: the cloud stops it",
+        machine.name,
+        begin.elapsed().as_secs()
+    ));
+    Ok(())
+}
+
 /// Shuts the machine down and makes a staged image of its disk.
 pub(super) async fn capture(
     site: &BuildContext<'_>,
     builder: Running,
 ) -> Result<Image, BuildError> {
     let Running { machine, remote, .. } = builder;
-    drop(remote);
     site.cx.events.doing(format!("shutting {} down", machine.name));
+    let goes = goes_off(site, &*remote).await?;
+    drop(remote);
+    if goes {
+        off(site, &machine).await?;
+    }
     site.cloud
         .compute()
         .shutdown(&site.cx.within(Duration::from_secs(site.plan.timeouts.shutdown)), &machine)

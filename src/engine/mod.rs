@@ -38,7 +38,7 @@ pub use context::BuildContext;
 pub use error::BuildError;
 use error::exec_reason;
 pub use unwind::unwind;
-use unwind::{end_processes, retire, retire_source};
+use unwind::{retire, retire_source, unwind_around};
 
 /// How far the line is walked.
 #[derive(Clone)]
@@ -91,10 +91,12 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
     // A machine that filled the disk is not left to it.
     let keep = site.keep_on_failure
         && matches!(&result, Err(e) if !e.is_cancelled() && !matches!(e, BuildError::Space(_)));
-    if keep && up.is_some() {
-        // The machine and what carries it stand in the ledger; what a script left running is of no
-        // use to anybody.
-        return Outcome { result, leaks: end_processes(site).await, kept: up };
+    if let Some(kept) = up.filter(|_| keep) {
+        return Outcome {
+            result,
+            leaks: unwind_around(site, &kept.machine).await,
+            kept: Some(kept),
+        };
     }
     let leaks = unwind(site).await;
     Outcome { result, leaks, kept: None }
@@ -103,9 +105,9 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
 /// The line itself. `up` is set as long as a machine is up that a person could open after a
 /// failure.
 async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Built, BuildError> {
-    let plan = site.plan;
     let mut tally = Tally::default();
-    let (base, source) = source::image(site).await?;
+    let source::Begin { image: base, plan, source } = source::image(site).await?;
+    let (site, plan) = (&site.of_plan(&plan), &plan);
     let mut identities = Vec::new();
     let image = match &plan.builder {
         Some(wanted) => {

@@ -11,22 +11,27 @@ use crate::model::event::Stage;
 use crate::model::format::Format;
 use crate::model::image::{self, Image};
 use crate::model::source::Download;
-use crate::plan::Origin;
+use crate::plan::{Origin, Plan};
 use crate::provider::CloudError;
 use crate::provider::ledger::{Kind, Made};
-use crate::system::disk;
+use crate::system::disk::{self, Disk};
 use crate::system::exec::{self, Cmd};
 use crate::wall::WorkDir;
 
-/// The image that a build begins with, and the checksum of the file that it was made from: of a
-/// download or a local file.
-pub(super) async fn image(site: &BuildContext<'_>) -> Result<(Image, Option<Digest>), BuildError> {
+/// What machines boot from, and the plan for it.
+pub(super) struct Begin {
+    pub image: Image,
+    pub plan: Plan,
+    /// Checksum of the file that the image was made from: of a download or a local file.
+    pub source: Option<Digest>,
+}
+
+pub(super) async fn image(site: &BuildContext<'_>) -> Result<Begin, BuildError> {
     match &site.plan.origin {
-        Origin::Base(image) => Ok((image.as_ref().clone(), None)),
-        Origin::Script(script) => {
-            let made = site.stage(Stage::Source, from_script(site, script)).await?;
-            Ok((made, None))
+        Origin::Base(image) => {
+            Ok(Begin { image: image.as_ref().clone(), plan: site.plan.clone(), source: None })
         }
+        Origin::Script(script) => site.stage(Stage::Source, from_script(site, script)).await,
         Origin::Url { wish, format } => {
             site.stage(Stage::Source, from_elsewhere(site, wish, *format)).await
         }
@@ -49,7 +54,7 @@ async fn from_elsewhere(
     site: &BuildContext<'_>,
     wish: &Download,
     format: Option<Format>,
-) -> Result<(Image, Option<Digest>), BuildError> {
+) -> Result<Begin, BuildError> {
     let (cx, plan) = (site.cx, site.plan);
     let job =
         TransferContext::new(&cx.events, &cx.cancel, Duration::from_secs(plan.timeouts.source));
@@ -70,19 +75,28 @@ async fn from_elsewhere(
         }
     };
     // Names what the user knows; the cloud looks again, and knows the file by where it lies.
-    disk::inspect_as(&file, format)
+    let disk = disk::inspect_as(&file, format)
         .map_err(|why| CloudError::refused(wish.from.to_string(), why))?;
-    Ok((take_in(site, &file).await?, Some(digest)))
+    let made = take_in(site, &wish.from.to_string(), (&file, &disk)).await?;
+    Ok(Begin { source: Some(digest), ..made })
 }
 
-async fn take_in(site: &BuildContext<'_>, file: &Path) -> Result<Image, BuildError> {
+/// Imports a source's disk. That the planned machines are too small for it is told before.
+async fn take_in(
+    site: &BuildContext<'_>,
+    source: &str,
+    (file, disk): (&Path, &Disk),
+) -> Result<Begin, BuildError> {
+    let fitted = site
+        .plan
+        .fitted(disk.virtual_size)
+        .map_err(|misfit| CloudError::refused(source, misfit.why).hint(misfit.hint))?;
+    fitted.notes.iter().for_each(|note| site.cx.events.note(note));
     site.cx.events.doing("importing the image");
     let staged = format!("{}{}", site.plan.run, image::STAGED_SOURCE);
-    Ok(site
-        .cloud
-        .artifacts()
-        .import(&site.cx.within(Duration::from_secs(site.plan.timeouts.upload)), &staged, file)
-        .await?)
+    let cx = site.cx.within(Duration::from_secs(site.plan.timeouts.upload));
+    let image = site.cloud.artifacts().import(&cx, &staged, file).await?;
+    Ok(Begin { image, plan: fitted.plan, source: None })
 }
 
 /// The script's output must be a regular file: a link would publish a file of this machine.
@@ -98,7 +112,7 @@ fn plain_file(out: &Path) -> Result<(), String> {
     }
 }
 
-async fn from_script(site: &BuildContext<'_>, script: &Path) -> Result<Image, BuildError> {
+async fn from_script(site: &BuildContext<'_>, script: &Path) -> Result<Begin, BuildError> {
     let (cx, plan) = (site.cx, site.plan);
     let dir = own_directory(site).await?;
     let out = dir.join("disk.img");
@@ -131,7 +145,7 @@ async fn from_script(site: &BuildContext<'_>, script: &Path) -> Result<Image, Bu
     }
     plain_file(&out).map_err(&failed)?;
     // Names the script; the cloud looks again, and knows the file by where it lies.
-    disk::inspect_as(&out, None)
+    let disk = disk::inspect_as(&out, None)
         .map_err(|why| failed(format!("source.script wrote no disk image: $OUT {why}")))?;
-    take_in(site, &out).await
+    take_in(site, &script.display().to_string(), (&out, &disk)).await
 }

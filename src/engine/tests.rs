@@ -1,6 +1,6 @@
 //! The straight line on the in-memory cloud, with a fault at every call, and with machines that
 //! misbehave.
-use crate::model::facts::Named;
+use crate::model::facts::{Flavor, Named};
 use crate::model::placement::Placement;
 use crate::model::placement::Security;
 use crate::model::step::StepKind;
@@ -207,6 +207,95 @@ async fn a_step_that_restarts_the_machine_is_followed_by_the_next() {
     let result = world.build_plan(plan).await.result;
     assert!(matches!(result, Ok(Built::Image(_))), "{result:?}");
     assert!(world.fake.0.lock().unwrap().scripts.iter().any(|(_, s)| s.contains("second-it")));
+}
+
+/// The connection broke while a script ran, which goes on in the machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_attempt_left_running_is_ended_before_the_next() {
+    let world = World::new();
+    world.fake.0.lock().unwrap().lost_at = Some("install-it".into());
+    let mut plan = world.plan();
+    plan.steps[0].retries = 1;
+    let result = world.build_plan(plan).await.result;
+    assert!(matches!(result, Ok(Built::Image(_))), "{result:?}");
+    let answers = world.fake.0.lock().unwrap();
+    let of_it = |script: &str| script.contains("install-it") || script.contains("kill -s TERM");
+    let done: Vec<bool> = answers
+        .scripts
+        .iter()
+        .filter(|(_, script)| of_it(script))
+        .map(|(_, script)| script.contains("kill -s TERM"))
+        .collect();
+    assert_eq!(done, [false, true, false], "tried, ended, tried again");
+}
+
+/// Nova cuts the power of a machine a minute after it was asked to stop it, whatever is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_synced_and_asked_to_go_off_before_the_cloud_is() {
+    for goes_off in [true, false] {
+        let world = World::new();
+        world.fake.0.lock().unwrap().goes_off = goes_off;
+        let mut plan = world.plan();
+        (plan.tidy, plan.timeouts.shutdown) = (Vec::new(), 1);
+        assert!(matches!(world.build_plan(plan).await.result, Ok(Built::Image(_))));
+        let answers = world.fake.0.lock().unwrap();
+        let place = |text: &str| answers.scripts.iter().position(|(_, s)| s.contains(text));
+        let (tidy, asked) = (place("sync || {").unwrap(), place("[ -p /run/image-factory-off ]"));
+        assert!(asked.is_some_and(|asked| tidy < asked), "{tidy} {asked:?}");
+        let told = world.seen.0.lock().unwrap().iter().any(
+            |e| matches!(e, Event::Warning { text } if text.contains("did not power itself off")),
+        );
+        assert_eq!(told, goes_off, "one that says it goes, and is on for all that");
+    }
+}
+
+/// A source of 10 GiB, planned for the default of 4: Nova refused the boot, after download and
+/// upload.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_needs_more_gets_more_or_is_refused_before_it_is_sent() {
+    let flavor = |name: &str, disk_gib| Flavor {
+        id: format!("id-{name}"),
+        name: name.into(),
+        cpus: 1,
+        ram_mib: 1024,
+        disk_gib,
+    };
+    for (larger, boots) in [
+        (vec![flavor("middle", 9), flavor("large", 12)], Some("id-large")),
+        (vec![flavor("middle", 9)], None),
+    ] {
+        let world = World::new();
+        let file = world.dir.path().join("disk.raw");
+        let disk = std::fs::File::create(&file).unwrap();
+        disk.set_len(10 << 30).unwrap();
+        std::os::unix::fs::FileExt::write_at(&disk, &[0x55, 0xaa], 510).unwrap();
+        let mut plan = world.plan();
+        let wish = Download { from: SourceUri::File(file), sum: None };
+        plan.origin = Origin::Url { wish, format: Some(Format::Raw) };
+        plan.site = Some(site_admitting(Vec::new()));
+        let small = || Some(Named { id: "id-small".into(), name: "small".into() });
+        let smoke = plan.smoke.as_mut().unwrap();
+        smoke.grow_gib = 0;
+        for machine in [plan.builder.as_mut().unwrap(), &mut smoke.first, &mut smoke.second] {
+            machine.flavor = small();
+            plan.larger.insert(machine.name.clone(), larger.clone());
+        }
+        let before = world.cloud.snapshot();
+        let outcome = world.build_plan(plan).await;
+        let booted: Vec<_> =
+            world.cloud.booted().into_iter().map(|spec| spec.place.unwrap().flavor.id).collect();
+        match boots {
+            Some(id) => {
+                assert!(matches!(outcome.result, Ok(Built::Image(_))), "{:?}", outcome.result);
+                assert_eq!(booted, [id; 3], "builder and smoke machines");
+            }
+            None => {
+                let error = outcome.result.unwrap_err().to_string();
+                assert!(error.contains("needs a disk of 10 GiB, and flavor small"), "{error}");
+                assert_eq!((booted.len(), world.cloud.snapshot()), (0, before));
+            }
+        }
+    }
 }
 
 /// A packed disk of this machine, with its checksum: unpacked, looked into, taken in, and published

@@ -14,6 +14,14 @@ const SCRIPT: &str = concat!(
     include_str!("../../templates/guest/tidy.sh")
 );
 
+/// Run after the other, on a machine that is to be captured.
+const POWER_OFF: &str = include_str!("../../templates/guest/power-off.sh");
+
+/// Asks for the power-off that [`run`] prepared. The word is last: what comes after it is lost.
+pub(super) const ASK_OFF: &str = r#"[ -p /run/image-factory-off ] || exit 1
+echo going
+echo off >/run/image-factory-off"#;
+
 /// What tidy leaves alone and yet tells.
 const WARNING: &str = "warning: ";
 
@@ -34,9 +42,10 @@ pub fn script(parts: &[String], build_key: &PublicKey) -> String {
     format!("PARTS='{}'\nBUILD_KEY='{blob}'\n{SCRIPT}", parts.join(" "))
 }
 
-/// Runs the tidy script: the last thing that is done on a builder.
+/// Runs the tidy script: the last thing that is done on a builder, but for its power-off.
 pub(super) async fn run(site: &BuildContext<'_>, builder: &Running) -> Result<(), BuildError> {
-    let script = script(&site.plan.tidy, builder.target.key.public_key()).into();
+    let script = script(&site.plan.tidy, builder.target.key.public_key());
+    let script = [script.as_str(), POWER_OFF].concat().into();
     let command = Command {
         script,
         args: Vec::new(),

@@ -1,4 +1,5 @@
 //! The road home: what a run made is deleted, and what it started is ended.
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::BuildContext;
@@ -16,7 +17,52 @@ const DELETE: Duration = Duration::from_secs(120);
 /// `sweep`.
 pub async fn unwind(site: &BuildContext<'_>) -> Vec<Leak> {
     let outlived = end_processes(site).await;
-    let mut entries = site.cx.ledger.entries();
+    delete(site, site.cx.ledger.entries(), outlived).await
+}
+
+/// [`unwind`] around a machine that is left up for a person: what it stands on stays with it, and
+/// is told; the other machines of the run go, with all that is theirs.
+pub(super) async fn unwind_around(site: &BuildContext<'_>, kept: &str) -> Vec<Leak> {
+    let outlived = end_processes(site).await;
+    let all = machines(site);
+    let others: Vec<&str> = all.into_iter().filter(|name| *name != kept).collect();
+    let of_others = |e: &Entry| others.iter().any(|name| is_of(site, e, name));
+    let (theirs, stays): (Vec<Entry>, Vec<Entry>) =
+        site.cx.ledger.entries().into_iter().partition(of_others);
+    let leaks = delete(site, theirs, outlived).await;
+    let with_it = stays.iter().filter(|e| e.kind != Kind::Directory && !is_of(site, e, kept));
+    let with_it: Vec<String> = with_it.map(|e| format!("{} {}", e.kind.name(), e.name)).collect();
+    if !with_it.is_empty() {
+        let text = format!("{} stays with {kept}, until `sweep` removes both", with_it.join(", "));
+        site.cx.events.note(text);
+    }
+    leaks
+}
+
+/// Names of the plan's machines.
+fn machines<'p>(site: &BuildContext<'p>) -> Vec<&'p str> {
+    let smoke = site.plan.smoke.iter();
+    let smoke = smoke.flat_map(|s| [&s.first, &s.second].into_iter().chain(&s.other));
+    site.plan.builder.iter().chain(smoke).map(|machine| machine.name.as_str()).collect()
+}
+
+/// Whether a thing is a machine's: it bears its name, or is a directory for it.
+fn is_of(site: &BuildContext<'_>, entry: &Entry, machine: &str) -> bool {
+    let prefix = format!("factory-{}-", site.plan.run);
+    let role = machine.strip_prefix(&prefix).unwrap_or(machine);
+    match entry.kind {
+        Kind::Directory => {
+            Path::new(&entry.name).file_name().is_some_and(|last| last == machine || last == role)
+        }
+        _ => entry.name.starts_with(machine),
+    }
+}
+
+async fn delete(
+    site: &BuildContext<'_>,
+    mut entries: Vec<Entry>,
+    outlived: Vec<Leak>,
+) -> Vec<Leak> {
     // A disk that was given to a machine can go when that is gone.
     entries.sort_by_key(|e| e.kind != Kind::Machine);
     if entries.is_empty() {
@@ -57,7 +103,7 @@ pub async fn unwind(site: &BuildContext<'_>) -> Vec<Leak> {
 
 /// Ends what carries the run's mark and stands in no ledger: what a step or a script left running
 /// and no wall ended. Machines are the cloud's to end. What does not end is returned.
-pub(super) async fn end_processes(site: &BuildContext<'_>) -> Vec<Leak> {
+async fn end_processes(site: &BuildContext<'_>) -> Vec<Leak> {
     let entries = site.cx.ledger.entries();
     let called = |p: &process::Proc, name: &str| p.env(exec::PROCESS_MARK).as_deref() == Some(name);
     let known = |p: &process::Proc| {

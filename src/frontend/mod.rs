@@ -10,7 +10,7 @@ mod loaded;
 mod loader;
 mod tree;
 
-pub use inputs::{inputs, linked, stamp, stamp_of};
+pub use inputs::{inputs, inputs_without_git, known_digest, linked, stamp, stamp_of};
 pub use loaded::{Loaded, Rest, Unsound, load, load_with};
 pub use loader::{LoadRequest, Loader, serve};
 pub use tree::{all, base_of, find, find_tree, is_beside, where_it_was};

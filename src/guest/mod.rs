@@ -8,10 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub mod keys;
+mod orphan;
 pub mod ssh;
 #[cfg(test)]
 #[path = "../../test-tools/it/sshd.rs"]
 pub(crate) mod sshd;
+
+pub use orphan::Orphan;
 
 /// Address and credentials of a machine, with its expected host keys.
 #[derive(Clone)]
@@ -91,6 +94,9 @@ pub struct Transfer<'a> {
     pub src: &'a Path,
     /// One ending in `/` is the directory for a file.
     pub dest: &'a str,
+    /// Permissions of files; `None`: 0755 for those that their owner may execute, else 0644, as git
+    /// keeps them. Directories have 0755.
+    pub mode: Option<u32>,
     /// Writes as root.
     pub sudo: bool,
     pub deadline: Duration,
@@ -103,12 +109,17 @@ pub trait Remote: Send + Sync {
     /// reported an exit; otherwise [`RemoteError::Lost`].
     async fn exec(&self, command: Command, output: OnOutput) -> Result<Exit, RemoteError>;
 
-    /// Sends a file, or a directory (the contents of `src` become the contents of `dest`), keeping
-    /// modes. Creates parents.
+    /// Sends a file, or a directory (the contents of `src` become the contents of `dest`). Creates
+    /// parents.
     async fn put(&self, transfer: &Transfer<'_>, progress: OnProgress) -> Result<(), RemoteError>;
 
     /// Checks that the machine answers. Starts no process there.
     async fn ping(&self, deadline: Duration) -> Result<(), RemoteError>;
+
+    /// Calls that were running when this session was lost, and may be running still. Given once.
+    fn take_orphans(&self) -> Vec<Orphan> {
+        Vec::new()
+    }
 }
 
 /// Opens sessions; tests of the engine use a fake.

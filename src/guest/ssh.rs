@@ -7,16 +7,18 @@
 //! ```
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use self::job::{Input, Task};
+use self::session::Gone;
 use self::wake::Wake;
 use super::{
-    Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target, Transfer,
+    Command, Connect, Exit, OnOutput, OnProgress, Orphan, Remote, RemoteError, Stream, Target,
+    Transfer,
 };
 
 mod channel;
@@ -61,7 +63,7 @@ async fn open(
     let (wake, sleeper) = wake::pair().map_err(|e| unreachable(e.to_string()))?;
     let (tasks, inbox) = channel();
     let (tell, told) = oneshot::channel();
-    let gone = Arc::new(OnceLock::new());
+    let gone = Arc::new(Gone::default());
     let (why, to) = (gone.clone(), target.clone());
     let thread = std::thread::Builder::new().name("ssh-session".into()).spawn(move || {
         match login::login(&to, deadline) {
@@ -89,7 +91,7 @@ async fn open(
 struct Handle {
     tasks: Mutex<Option<Sender<Task>>>,
     wake: Wake,
-    gone: Arc<OnceLock<String>>,
+    gone: Arc<Gone>,
 }
 
 /// Wakes the session thread when a call ends or its future is dropped.
@@ -119,7 +121,7 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let lost = || {
             RemoteError::Lost(
-                self.gone.get().cloned().unwrap_or_else(|| "the session is gone".into()),
+                self.gone.why.get().cloned().unwrap_or_else(|| "the session is gone".into()),
             )
         };
         match &*self.tasks.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -154,9 +156,9 @@ impl Remote for Handle {
     }
 
     async fn put(&self, transfer: &Transfer<'_>, progress: OnProgress) -> Result<(), RemoteError> {
-        let Transfer { src, dest, sudo, deadline } = *transfer;
+        let Transfer { src, dest, mode, sudo, deadline } = *transfer;
         let id = fresh_id();
-        let parcel = pack::pack(src, &id, self.wake.clone()).await?;
+        let parcel = pack::pack((src, mode), &id, self.wake.clone()).await?;
         let command = if parcel.directory {
             shell::put_tree(&shell::Destination { path: dest, mode: parcel.mode, sudo }, &id)?
         } else {
@@ -213,6 +215,10 @@ impl Remote for Handle {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn take_orphans(&self) -> Vec<Orphan> {
+        std::mem::take(&mut self.gone.orphans.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -263,10 +263,9 @@ impl Factory {
             while options.cancel.check().is_ok()
                 && let Some(index) = schedule.next()
             {
-                let run = self.run(jobs[index].request(options));
                 running.push(async move {
                     let begin = Instant::now();
-                    let ended = run.outcome().await;
+                    let ended = self.in_turn(options, &jobs[index]).await;
                     (index, ended, begin.elapsed().as_secs_f64())
                 });
             }
@@ -287,7 +286,7 @@ impl Factory {
 }
 
 impl Job {
-    fn request(&self, options: &RunOptions) -> RunRequest {
+    pub(super) fn request(&self, options: &RunOptions) -> RunRequest {
         let mut options = options.clone();
         // What was asked for is done to what was named; its bases are built for it.
         if self.added.is_some() {

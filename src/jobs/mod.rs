@@ -22,6 +22,7 @@ mod schedule;
 mod stale;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod unplanned;
 
 pub use batch::{End, Job};

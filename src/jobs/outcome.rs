@@ -83,6 +83,11 @@ pub struct RetainedMachine {
 }
 
 impl RunOutcome {
+    /// Nothing was built: another process made the image meanwhile.
+    pub(super) fn found(image: Image) -> Self {
+        Self { result: Ok(Some(image)), ..Self::not_begun(RunError::Refused(Vec::new())) }
+    }
+
     pub(super) fn not_begun(error: impl Into<RunError>) -> Self {
         Self {
             result: Err(error.into()),

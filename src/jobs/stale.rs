@@ -39,7 +39,7 @@ impl Factory {
     ) -> Result<Vec<Need>, CloudError> {
         let images = self.provider.artifacts().list().await?;
         let fetch = lineage::fetch(&self.home, &self.proxies);
-        let from = Sources { cloud: &*self.provider, fetch: &fetch, cancel };
+        let from = Sources { cloud: &*self.provider, fetch: &fetch, cancel, noted: None };
         let now = bundles.iter().map(|bundle| lineage::now(from, &images, bundle));
         let now: Vec<CurrentInputs> =
             futures_util::stream::iter(now).buffered(AT_ONCE).try_collect().await?;

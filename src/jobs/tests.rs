@@ -63,6 +63,31 @@ async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
     assert!(commit().await.ends_with("-dirty"));
 }
 
+/// Git was asked of the shared directory alone.
+#[tokio::test]
+async fn a_change_of_settings_that_lie_elsewhere_is_one_of_the_definition() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = tree.path().canonicalize().unwrap();
+    let settings = root.join("os/x/build-vars.yml");
+    for dir in ["os/x", "os/shared/ansible"] {
+        fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    fs::write(root.join("os/shared/ansible/bootstrap.yml"), "- hosts: all\n").unwrap();
+    fs::write(&settings, "bundle: {name: x, img_base: b, path: os/shared}\n").unwrap();
+    for words in ["init -q", "add .", "-c user.name=n -c user.email=e commit -qm a"] {
+        let git =
+            std::process::Command::new("git").current_dir(&root).args(words.split(' ')).status();
+        assert!(git.unwrap().success(), "{words}");
+    }
+    let bundle = frontend::load(&root, &root.join("os/x")).unwrap().bundle;
+    assert!(bundle.dir.ends_with("os/shared"));
+    let commit =
+        || async { host_facts(&bundle, &Cancel::default()).await.unwrap().commit.unwrap() };
+    assert!(!commit().await.ends_with("-dirty"));
+    fs::write(&settings, "bundle: {name: x, img_base: c, path: os/shared}\n").unwrap();
+    assert!(commit().await.ends_with("-dirty"));
+}
+
 #[test]
 fn a_base_that_is_there_and_not_ours_is_not_called_missing() {
     let said = [
@@ -127,6 +152,51 @@ fn chain(tree: &Path) -> Definition {
         fs::write(tree.join(label).join("build-vars.yml"), vars).unwrap();
     }
     frontend::load(tree, &tree.join("images/x")).unwrap().bundle
+}
+
+/// Both built it, side by side, and their images stood on different ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_that_another_process_makes_is_waited_for_and_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().canonicalize().unwrap();
+    let cloud = Arc::new(Memory::new());
+    let factory = factory(&tree, cloud.clone());
+    let base = "bundle: {name: t, img_base: nothing}\n";
+    let child = "bundle: {name: x, img_base: os/t}\ntimeouts: {ssh: 1s}\n";
+    for (label, vars) in [("os/t", base), ("images/x", child)] {
+        fs::create_dir_all(tree.join(label)).unwrap();
+        fs::write(tree.join(label).join("build-vars.yml"), vars).unwrap();
+    }
+    let load = |label: &str| frontend::load(&tree, &tree.join(label)).unwrap().bundle;
+    let (base, definition) = (load("os/t"), load("images/x"));
+    // As the other process does.
+    let held = factory.lock(&base).unwrap().unwrap();
+    assert!(factory.lock(&base).unwrap().is_none(), "there is one of it");
+    let recorder = log::Recorder::default();
+    let shown = recorder.clone();
+    let options = RunOptions {
+        show: Arc::new(move |_: &str| Box::new(shown.clone()) as Box<dyn Sink>),
+        ..quiet()
+    };
+    let build = factory.build(RunRequest { definition, options });
+    let other = async {
+        let waits = |e: &Stamped| {
+            matches!(&e.event, Event::Note { text } if text == "another build makes os/t: waiting \
+                for it")
+        };
+        while !recorder.events().iter().any(waits) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cloud.add_image("t-1", "t");
+        drop(held);
+    };
+    let (outcome, ()) = tokio::join!(build, other);
+    let error = outcome.result.unwrap_err().to_string();
+    assert!(!error.contains("base os/t"), "it was found: {error}");
+    let booted: Vec<String> = cloud.booted().into_iter().map(|spec| spec.name).collect();
+    assert!(booted.len() == 1 && booted[0].ends_with("-builder"), "{booted:?}");
+    assert!(!tree.join("os/target/t/runs").exists(), "the base was not built here");
+    assert!(factory.lock(&base).unwrap().is_some(), "and the lock is free");
 }
 
 /// They were withdrawn when the turn of each came: a kill while `os/t` was built left those of

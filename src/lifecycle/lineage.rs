@@ -71,6 +71,9 @@ pub struct Sources<'s> {
     pub cloud: &'s dyn Provider,
     pub fetch: &'s Fetch,
     pub cancel: &'s Cancel,
+    /// Where digests of definitions are noted, whose files are then read only if one of them has
+    /// another size or time. `None` reads all files.
+    pub noted: Option<&'s Path>,
 }
 
 /// Time for the checksum of a source.
@@ -182,7 +185,7 @@ pub async fn now(
     images: &[Image],
     bundle: &Definition,
 ) -> Result<CurrentInputs, CloudError> {
-    let (inputs, source) = (inputs(bundle.clone()), source(from, bundle));
+    let (inputs, source) = (inputs(bundle.clone(), from.noted), source(from, bundle));
     let (inputs, source) = tokio::join!(inputs, source);
     let source = match source {
         Err(FetchError::Cancelled(stopped)) => return Err(stopped.into()),
@@ -197,9 +200,14 @@ pub async fn now(
 }
 
 /// Digest of the definition's files, on a thread of its own: they may be large.
-async fn inputs(bundle: Definition) -> Result<String, String> {
-    match tokio::task::spawn_blocking(move || frontend::inputs(&bundle)).await {
-        Ok(Ok(inputs)) => Ok(inputs.sha256),
+async fn inputs(bundle: Definition, noted: Option<&Path>) -> Result<String, String> {
+    let noted = noted.map(Path::to_owned);
+    let digest = move || match noted {
+        Some(dir) => frontend::known_digest(&bundle, &dir),
+        None => frontend::inputs(&bundle).map(|inputs| inputs.sha256),
+    };
+    match tokio::task::spawn_blocking(digest).await {
+        Ok(Ok(digest)) => Ok(digest),
         Ok(Err((path, e))) => Err(format!("cannot read {}: {e}", path.display())),
         Err(e) => std::panic::resume_unwind(e.into_panic()),
     }
@@ -273,7 +281,7 @@ mod tests {
     async fn now_in(cloud: &Memory, images: &[Image], bundle: &Definition) -> CurrentInputs {
         let home = Home { data: "/nonexistent".into(), runtime: "/nonexistent".into() };
         let (fetch, cancel) = (fetch(&home, &Proxies::default()), Cancel::default());
-        now(Sources { cloud, fetch: &fetch, cancel: &cancel }, images, bundle).await.unwrap()
+        now(Sources { cloud, fetch: &fetch, cancel: &cancel, noted: None }, images, bundle).await.unwrap()
     }
 
     #[tokio::test]

@@ -92,9 +92,12 @@ pub enum OutsideCheck {
     RootSsh,
 }
 
+/// The check that all others stand on.
+pub const BOOTS: &str = "boots";
+
 /// In the order of display and execution, with IDs and descriptions.
 pub const OUTSIDE: &[(OutsideCheck, &str, &str)] = &[
-    (OutsideCheck::Boots, "boots", "two machines of the image boot, and cloud-init ends"),
+    (OutsideCheck::Boots, BOOTS, "two machines of the image boot, and cloud-init ends"),
     (OutsideCheck::Ssh, "ssh", "the default user logs in with a new key"),
     (OutsideCheck::Console, "console", "something is written to the serial console"),
     (

@@ -133,13 +133,15 @@ pub struct Named {
     pub name: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flavor {
     pub id: String,
     pub name: String,
     pub cpus: u32,
+    #[serde(rename = "ram_mb")]
     pub ram_mib: u64,
     /// 0 means the size of the image.
+    #[serde(rename = "disk_gb")]
     pub disk_gib: u64,
 }
 

@@ -1,5 +1,5 @@
 //! The files of a definition, and their digests.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One file of a definition.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -23,4 +23,54 @@ pub struct Inputs {
     /// escaped path begins with `\`; `\n` and `\\` are the escapes.
     pub sha256: String,
     pub files: Vec<InputFile>,
+}
+
+/// Directories that interpreters, linters and editors make beside what they work on.
+const DEBRIS_DIRECTORIES: [&str; 7] =
+    ["__pycache__", ".ansible", ".idea", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".vscode"];
+
+/// Whether a file is left by an interpreter or an editor, by its name: no part of a definition
+/// unless git tracks it.
+pub fn is_debris(path: &Path) -> bool {
+    let names: Vec<&str> = path.iter().filter_map(|name| name.to_str()).collect();
+    let name = names.last().copied().unwrap_or_default();
+    let (_, ending) = name.rsplit_once('.').unwrap_or_default();
+    let is_swap = name.starts_with('.')
+        && ending.len() == 3
+        && ending.starts_with("sw")
+        && ending.as_bytes()[2].is_ascii_lowercase();
+    let is_lock = name.starts_with(".#") || name.starts_with('#') && name.ends_with('#');
+    names.iter().any(|name| DEBRIS_DIRECTORIES.contains(name))
+        || matches!(ending, "pyc" | "pyo")
+        || matches!(name, ".DS_Store" | "Thumbs.db")
+        || is_swap
+        || is_lock
+        || name.ends_with('~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_programs_leave_beside_a_definition_is_debris() {
+        for name in [
+            "ansible/filter_plugins/__pycache__/x.cpython-311.pyc",
+            "library/x.pyc",
+            "ansible/.bootstrap.yml.swp",
+            ".a.swo",
+            "build-vars.yml~",
+            ".#build-vars.yml",
+            "#build-vars.yml#",
+            ".DS_Store",
+            ".ansible/tmp/x",
+        ] {
+            assert!(is_debris(Path::new(name)), "{name}");
+        }
+        for name in
+            ["x.py", "a.swp", "swap/.keep", ".env", "files/app.jar", "#readme", "a.swf", "x"]
+        {
+            assert!(!is_debris(Path::new(name)), "{name}");
+        }
+    }
 }

@@ -41,6 +41,9 @@ pub enum StepKind {
     Upload {
         src: PathBuf,
         dest: String,
+        /// Permissions of files; `None`: as git keeps them.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "octal")]
+        mode: Option<u32>,
     },
     Reboot,
 }
@@ -75,10 +78,14 @@ pub enum Shape {
     Files,
     /// Text on one line.
     Word,
+    /// Permissions of a file, in octal.
+    Mode,
     /// `true`, and nothing else.
     True,
-    /// A map with all of these keys.
+    /// A map with all of these keys, but for optional ones.
     Map(&'static [(&'static str, Shape)]),
+    /// In a map: it may be absent.
+    Optional(&'static Shape),
 }
 
 /// A value that was read as its [`Shape`] says.
@@ -86,6 +93,9 @@ pub enum Written {
     Text(String),
     Path(PathBuf),
     True,
+    Mode(u32),
+    /// An optional value that is not written.
+    Absent,
     /// Values of a map, in the order of the shape.
     All(Vec<Written>),
 }
@@ -144,13 +154,21 @@ const SCRIPT: Form = Form {
 
 const UPLOAD: Form = Form {
     word: "upload",
-    shape: Shape::Map(&[("src", Shape::Files), ("dest", Shape::Word)]),
+    shape: Shape::Map(&[
+        ("src", Shape::Files),
+        ("dest", Shape::Word),
+        ("mode", Shape::Optional(&Shape::Mode)),
+    ]),
     make: |written| {
         let Written::All(all) = written else { return Err(OTHER_SHAPE.into()) };
-        match <[Written; 2]>::try_from(all) {
-            Ok([Written::Path(src), Written::Text(dest)]) => Ok(StepKind::Upload { src, dest }),
-            _ => Err(OTHER_SHAPE.into()),
-        }
+        let (src, dest, mode) = match <[Written; 3]>::try_from(all) {
+            Ok([Written::Path(src), Written::Text(dest), Written::Absent]) => (src, dest, None),
+            Ok([Written::Path(src), Written::Text(dest), Written::Mode(mode)]) => {
+                (src, dest, Some(mode))
+            }
+            _ => return Err(OTHER_SHAPE.into()),
+        };
+        Ok(StepKind::Upload { src, dest, mode })
     },
     what: "an upload",
     no_sudo: None,
@@ -186,7 +204,7 @@ impl StepKind {
                 path.display().to_string()
             }
             Self::Shell { text } => first_words(text),
-            Self::Upload { src, dest } => format!("upload {} to {dest}", src.display()),
+            Self::Upload { src, dest, .. } => format!("upload {} to {dest}", src.display()),
             Self::Reboot => self.form().word.into(),
         }
     }
@@ -237,6 +255,23 @@ impl Shape {
     }
 }
 
+/// Permissions as people write them: `0640`.
+mod octal {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(mode: &Option<u32>, to: S) -> Result<S::Ok, S::Error> {
+        match mode {
+            Some(mode) => to.serialize_str(&format!("{mode:04o}")),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Option<u32>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| u32::from_str_radix(&text, 8).map_err(D::Error::custom)).transpose()
+    }
+}
+
 /// A shell step without a name is called after its first line.
 fn first_words(text: &str) -> String {
     let line = text
@@ -259,5 +294,14 @@ mod tests {
             assert!(serde_json::to_value(&kind).unwrap().get(kind.form().word).is_some());
         }
         assert_eq!(serde_json::to_value(StepKind::Reboot).unwrap(), REBOOT.word);
+        // Of an older plan, and as people write modes.
+        let upload = |mode| StepKind::Upload { src: "a".into(), dest: "/b".into(), mode };
+        for (mode, text) in [
+            (None, r#"{"upload":{"src":"a","dest":"/b"}}"#),
+            (Some(0o640), r#"{"upload":{"src":"a","dest":"/b","mode":"0640"}}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&upload(mode)).unwrap(), text);
+            assert_eq!(serde_json::from_str::<StepKind>(text).unwrap(), upload(mode));
+        }
     }
 }

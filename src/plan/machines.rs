@@ -1,4 +1,6 @@
 //! Sizes of a run's machines: as the definition says where a cloud makes any, else by flavor.
+use std::collections::BTreeMap;
+
 use crate::model::placement::Placement;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,7 @@ pub(super) struct Machines {
     pub second: MachinePlan,
     pub other: Option<MachinePlan>,
     pub site: Option<Placement>,
+    pub larger: BTreeMap<String, Vec<Flavor>>,
     pub grow_gib: u64,
 }
 
@@ -58,7 +61,7 @@ pub(super) struct Sizing<'a> {
 
 impl Sizing<'_> {
     /// Machines of the sizes in the definition, where a cloud makes any.
-    pub fn of_any_size(&self, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> Machines {
+    pub fn of_any_size(&self, facts: &CloudFacts, found: &mut Findings) -> Machines {
         let (wish, base) = (&self.bundle.machine, self.base);
         let machine = |role: &str| MachinePlan {
             name: name(self.run, role),
@@ -67,8 +70,16 @@ impl Sizing<'_> {
             disk_gib: wish.disk_gib.or_else(|| base.map(|_| DISK_GB.max(base_disk(base)))),
             flavor: None,
         };
-        // The second has no checks to run, only to boot.
-        let (first, second) = (machine("smoke-a"), MachinePlan { cpus: 1, ..machine("smoke-b") });
+        let first = machine("smoke-a");
+        // The second has no checks to run, only to boot: with no more than the image claims.
+        let (disk, claimed) = claims(self.bundle, base, first.disk_gib);
+        let least_ram = if claimed > 0 { claimed.min(first.ram_mib) } else { first.ram_mib };
+        let second = MachinePlan {
+            cpus: 1,
+            ram_mib: least_ram,
+            disk_gib: disk.or(first.disk_gib),
+            ..machine("smoke-b")
+        };
         // As large a disk as the image of a smoke machine asks for.
         let larger = MachinePlan {
             cpus: 2,
@@ -77,8 +88,9 @@ impl Sizing<'_> {
             ..machine("smoke-c")
         };
         let other = facts.max_ram_mib.is_none_or(|max| larger.ram_mib <= max).then_some(larger);
-        self.too_large(facts, &first, wrong);
-        Machines { builder: machine("builder"), first, second, other, site: None, grow_gib: 1 }
+        self.too_large(facts, &first, found);
+        let (builder, larger) = (machine("builder"), BTreeMap::new());
+        Machines { builder, first, second, other, site: None, larger, grow_gib: 1 }
     }
 
     /// Machines of available flavors. The disk is the flavor's or the volume's.
@@ -110,7 +122,19 @@ impl Sizing<'_> {
                 .or(flavor.as_ref().map(|f| f.disk_gib).filter(|gb| *gb > 0)),
             flavor: flavor.as_ref().map(|f| Named { id: f.id.clone(), name: f.name.clone() }),
         };
+        let chosen = [
+            ("builder", &flavor, self.bundle.flavor.is_none()),
+            ("smoke-a", &test_flavor, self.bundle.test_flavor.is_none()),
+            ("smoke-b", &least_flavor, self.bundle.test_flavor.is_none()),
+            ("smoke-c", &other, true),
+        ];
+        // Of a source nobody knows the size yet.
+        let sizes = self.bundle.source.is_some() && self.bundle.volume.is_none();
+        let larger = chosen.into_iter().filter(|(.., free)| sizes && *free);
+        let larger = larger
+            .filter_map(|(role, f, _)| Some((name(self.run, role), larger_than(on, f.as_ref()?))));
         Machines {
+            larger: larger.collect(),
             builder: machine("builder", &flavor),
             first: machine("smoke-a", &test_flavor),
             second: machine("smoke-b", &least_flavor),
@@ -126,7 +150,7 @@ impl Sizing<'_> {
         let default_disk = if base.is_some() { 0 } else { DISK_GB };
         Needs {
             cpus: wish.cpus.unwrap_or(1),
-            ram_mib: wish.ram_mib.unwrap_or(base.map_or(0, |b| b.min_ram_mib)),
+            ram_mib: wish.ram_mib.unwrap_or(0).max(base.map_or(0, |b| b.min_ram_mib)),
             disk_gib: base_disk(base).max(wish.disk_gib.unwrap_or(default_disk)),
         }
     }
@@ -162,11 +186,11 @@ impl Sizing<'_> {
         if fits { tested } else { less().unwrap_or(tested) }.clone()
     }
 
-    fn too_large(&self, facts: &CloudFacts, machine: &MachinePlan, wrong: &mut Vec<Diagnostic>) {
+    fn too_large(&self, facts: &CloudFacts, machine: &MachinePlan, found: &mut Findings) {
         let Self { bundle, base, .. } = *self;
         let place = |field: Field| bundle.locations.of_first(&[field, Field::Machine]);
         if let Some(max) = facts.max_ram_mib.filter(|max| machine.ram_mib > *max) {
-            wrong.push(
+            found.wrong.push(
                 Diagnostic::error(
                     place(Field::Ram),
                     format!(
@@ -177,11 +201,27 @@ impl Sizing<'_> {
                 .hint(format!("lower `{}`", bundle.locations.key(Field::Ram))),
             );
         }
+        if let Some(max) = facts.max_cpus.filter(|max| machine.cpus > *max) {
+            found.notes.push(format!(
+                "machines have {} CPUs, and this host has {max}: they take turns",
+                machine.cpus
+            ));
+        }
+        if let Some(base) = base.filter(|base| machine.ram_mib < base.min_ram_mib) {
+            let (ram, need) = (machine.ram_mib, base.min_ram_mib);
+            found.wrong.push(
+                Diagnostic::error(
+                    place(Field::Ram),
+                    format!("{ram} MiB RAM are too little for base `{}`", base.name),
+                )
+                .hint(format!("`{}: {need}` or more", bundle.locations.key(Field::Ram))),
+            );
+        }
         if let (Some(disk), Some(base)) = (machine.disk_gib, base)
             && disk < base_disk(Some(base))
         {
             let need = base_disk(Some(base));
-            wrong.push(
+            found.wrong.push(
                 Diagnostic::error(
                     place(Field::Disk),
                     format!("a disk of {disk} GiB is too small for base `{}`", base.name),
@@ -193,7 +233,7 @@ impl Sizing<'_> {
         // a fifth of it all is a fair floor.
         let floor = 2 * GIB;
         if let Some(free) = facts.free_bytes.filter(|free| *free < floor) {
-            wrong.push(
+            found.wrong.push(
                 Diagnostic::error(
                     None,
                     format!("only {} MiB are free for builds where images are kept", free >> 20),
@@ -202,6 +242,16 @@ impl Sizing<'_> {
             );
         }
     }
+}
+
+/// For each larger disk the smallest flavor that has no less than this one otherwise.
+fn larger_than(on: Project<'_>, chosen: &Flavor) -> Vec<Flavor> {
+    let next = |than: &Flavor| {
+        let needs =
+            Needs { cpus: chosen.cpus, ram_mib: chosen.ram_mib, disk_gib: than.disk_gib + 1 };
+        placement::smallest(on, needs).cloned()
+    };
+    std::iter::successors(next(chosen), next).collect()
 }
 
 /// The next flavor for an image of a smoke machine, which asks for as large a disk as that has.

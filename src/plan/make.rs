@@ -95,7 +95,7 @@ pub fn plan(bundle: &Definition, facts: &Facts, request: &Request<'_>) -> Result
         let begin = keys::Begin { origin, ssh_user: &ssh_user, dir: &bundle.dir, inputs };
         keys::set(&mut steps, &begin);
     }
-    let site = machines.site.clone();
+    let (site, larger) = (machines.site.clone(), machines.larger.clone());
     let smoke = request.purpose.smokes().then(|| planner.smoke(machines, &checks, user));
     let (origin, notes) = planner.finish(origin)?;
     Ok(Plan {
@@ -108,6 +108,7 @@ pub fn plan(bundle: &Definition, facts: &Facts, request: &Request<'_>) -> Result
         cloud: facts.cloud_name.clone(),
         how: facts.cloud.how.clone(),
         site,
+        larger,
         origin,
         builder,
         ssh_user,
@@ -183,7 +184,7 @@ impl<'a> Planner<'a> {
         let cloud = &self.facts.cloud;
         let mut machines = match &cloud.site {
             Some(site) => sizing.of_flavors(site, &mut self.refused),
-            None => sizing.of_any_size(cloud, &mut self.refused.wrong),
+            None => sizing.of_any_size(cloud, &mut self.refused),
         };
         machines.other = machines.other.filter(|_| checks.contains(&"snapshot"));
         if let Some(site) = &cloud.site {

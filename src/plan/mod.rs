@@ -1,18 +1,20 @@
 //! `plan(Definition, Facts, Request) -> Plan`: pure. Defaults are applied here and nowhere else.
 //! `build` makes no choice that is not in the plan.
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::definition::Asks;
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Flavor};
 use crate::model::image::{self, Image, Provenance};
 use crate::model::placement::Placement;
 use crate::model::publication::Publication;
 use crate::model::units::GIB;
 use crate::text::shell;
 
+mod fitting;
 mod keys;
 mod machines;
 mod make;
@@ -55,6 +57,10 @@ pub struct Plan {
     pub how: String,
     /// Where machines go; `None` on a cloud that offers no choice.
     pub site: Option<Placement>,
+    /// Flavors that a machine, by its name, gets where the source needs a larger disk than was
+    /// planned, smallest first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub larger: BTreeMap<String, Vec<Flavor>>,
     pub origin: Origin,
     /// `None`: nothing to provision, the source is the image.
     pub builder: Option<MachinePlan>,

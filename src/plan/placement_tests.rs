@@ -15,6 +15,7 @@ use crate::model::facts::ProjectFacts;
 use crate::model::facts::QuotaHeadroom;
 use crate::model::placement::Security;
 
+mod sources;
 mod volumes;
 
 pub(super) const BUILD: Purpose = Purpose::Build { smoke: true };

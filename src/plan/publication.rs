@@ -12,9 +12,29 @@ use crate::model::facts::ControllerFacts;
 use crate::model::field::Field;
 use crate::model::image::{self, Image, Visibility};
 
-/// Properties that Nova uses for scheduling and booting, besides `hw_*` and `os_*`.
-const BOOTS_BY: [&str; 6] =
-    ["architecture", "hypervisor_type", "vm_mode", "kernel_id", "ramdisk_id", "img_config_drive"];
+/// Properties that Nova uses for scheduling and booting, besides those of [`BOOTS_BY_PREFIX`].
+/// Source: nova.objects.image_meta.ImageMetaProps.
+const BOOTS_BY: [&str; 13] = [
+    "architecture",
+    "auto_disk_config",
+    "hypervisor_type",
+    "hypervisor_version_requires",
+    "img_config_drive",
+    "img_hide_hypervisor_id",
+    "img_hv_requested_version",
+    "img_hv_type",
+    "img_linked_clone",
+    "img_use_agent",
+    "kernel_id",
+    "ramdisk_id",
+    "vm_mode",
+];
+
+/// Beginnings of names: hardware, operating system, traits of hosts, and VMware's own.
+const BOOTS_BY_PREFIX: [&str; 4] = ["hw_", "os_", "trait:", "vmware_"];
+
+/// Of these, what describes the stored file, which is another one.
+const OF_THE_FILE: [&str; 3] = ["os_glance_", "os_hash", "vmware_disktype"];
 
 /// Inputs of a publication.
 pub(super) struct Origins<'a> {
@@ -33,7 +53,13 @@ pub(super) fn claims(
     base: Option<&Image>,
     disk_gib: Option<u64>,
 ) -> (Option<u64>, u64) {
-    let disk = bundle.glance.min_disk_gib.map(|asked| asked.max(disk_gib.unwrap_or(0)));
+    let of_base = base.map_or(0, |b| b.min_disk_gib);
+    let least = disk_gib.unwrap_or(0).max(of_base);
+    let disk = match bundle.glance.min_disk_gib {
+        Some(asked) => Some(asked.max(least)),
+        // Where the disk is not known yet, the base's claim is.
+        None => disk_gib.is_none().then_some(of_base).filter(|disk| *disk > 0),
+    };
     (disk, bundle.glance.min_ram_mib.unwrap_or(0).max(base.map_or(0, |b| b.min_ram_mib)))
 }
 
@@ -145,9 +171,8 @@ fn properties(bundle: &Definition, from: &Origins<'_>) -> Properties {
 /// Whether an image inherits this property of its base: a machine needs it to boot. The base's
 /// origin is not inherited.
 fn boots(key: &str) -> bool {
-    let of_os =
-        key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash");
-    key.starts_with("hw_") || of_os || BOOTS_BY.contains(&key)
+    let begins = |with: &[&str]| with.iter().any(|prefix| key.starts_with(prefix));
+    BOOTS_BY.contains(&key) || begins(&BOOTS_BY_PREFIX) && !begins(&OF_THE_FILE)
 }
 
 /// Members make an image shared, but Glance validates none of them.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::timeouts::{STEP, UPLOAD, secs};
+use super::timeouts::{SSH, STEP, UPLOAD, secs};
 use crate::model::definition::Definition;
 use crate::model::step::{Step, StepKind};
 
@@ -27,10 +27,16 @@ pub(super) fn steps(bundle: &Definition) -> Vec<StepPlan> {
         return vec![bootstrap(bundle, default)];
     }
     let upload = secs(bundle.timeouts.upload, UPLOAD);
+    let boot = secs(bundle.timeouts.ssh, SSH);
+    let timeout = |step: &Step| match step.action {
+        // A boot, and bounded as every boot is.
+        StepKind::Reboot => secs(step.timeout, boot).min(boot),
+        _ => secs(step.timeout, if step.action.form().sends { upload } else { default }),
+    };
     let plan = |step: &Step| StepPlan {
         name: step.name.clone().unwrap_or_else(|| step.action.title()),
         action: step.action.clone().with_vars(&bundle.vars),
-        timeout: secs(step.timeout, if step.action.form().sends { upload } else { default }),
+        timeout: timeout(step),
         retries: step.retries,
         env: step.env.clone(),
         sudo: step.sudo,

@@ -228,6 +228,101 @@ fn a_bundle_wins_over_its_base() {
     assert!(!has("logs") && has("schedules") && !has("user-ssh"));
 }
 
+/// A child of a base that needs a trait, a hypervisor and RAM was published as one that needs none.
+#[test]
+fn what_a_machine_needs_to_run_is_inherited_and_never_understated() {
+    let needs = [
+        ("trait:HW_CPU_X86_AVX2", "required"),
+        ("img_hv_type", "kvm"),
+        ("img_hide_hypervisor_id", "true"),
+        ("hw_firmware_type", "uefi"),
+        ("vmware_adaptertype", "paraVirtual"),
+        ("hypervisor_version_requires", ">=6"),
+    ];
+    // The base's own file, signature and origin are not the child's.
+    let not = [
+        ("os_hash_x", "1"),
+        ("vmware_disktype", "sparse"),
+        ("img_signature", "x"),
+        ("img_block_device_mapping", "[]"),
+        ("cinder_encryption_key_id", "k"),
+        ("owner_specified.x", "y"),
+    ];
+    let mut facts = facts();
+    let properties = needs.into_iter().chain(not).map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let base = Image { min_ram_mib: 2048, properties: properties.collect(), ..image() };
+    facts.cloud.base = BaseLookup::Found(Box::new(base));
+    let plan = |vars: &str| {
+        super::plan(&bundle(&format!("{LEAST}{vars}")), &facts, &request("r-1", BUILD)).unwrap()
+    };
+    let child = plan("");
+    assert_eq!(child.publish.min_ram_mib, 2048);
+    for (key, value) in needs {
+        assert_eq!(child.publish.properties.get(key).map(String::as_str), Some(value), "{key}");
+        assert_eq!(child.publish.set_by[key], SetBy::Base, "{key}");
+    }
+    for (key, _) in not {
+        assert!(!child.publish.properties.contains_key(key), "{key}");
+    }
+    // The bundle may ask for more, and for other properties, but not for less.
+    assert_eq!(plan("final_glance_options: '--min-ram 512'\n").publish.min_ram_mib, 2048);
+    assert_eq!(plan("final_glance_options: '--min-ram 3072'\n").publish.min_ram_mib, 3072);
+    let own = plan("final_glance_options: '--property img_hv_type=qemu'\n");
+    assert_eq!(own.publish.properties["img_hv_type"], "qemu");
+    // No machine of the build has less than its base asks for.
+    let refused = super::plan(
+        &bundle(&format!("{LEAST}machine: {{ram: 1G}}\n")),
+        &facts,
+        &request("r-1", BUILD),
+    );
+    let told = refused.unwrap_err().wrong;
+    assert!(told[0].message.contains("1024 MiB RAM are too little for base"), "{told:?}");
+}
+
+/// What an image claims is proven by a machine that has no more, where a cloud makes any size too.
+#[test]
+fn the_second_smoke_machine_has_what_the_image_claims() {
+    let machines = |vars: &str| {
+        let bundle = bundle(&format!("{LEAST}machine: {{ram: 2G}}\n{vars}"));
+        let plan = super::plan(&bundle, &facts(), &request("r-1", BUILD)).unwrap();
+        let smoke = plan.smoke.unwrap();
+        (smoke.first.ram_mib, smoke.second.ram_mib, smoke.second.disk_gib)
+    };
+    assert_eq!(machines(""), (2048, 2048, Some(4)), "it claims nothing");
+    let claims = "final_glance_options: '--min-ram 512 --min-disk 6'\n";
+    assert_eq!(machines(claims), (2048, 512, Some(6)));
+    assert_eq!(machines("final_glance_options: '--min-ram 8192'\n"), (2048, 2048, Some(4)));
+}
+
+#[test]
+fn more_cpus_than_the_host_has_are_told() {
+    let plan = |cpus: u32| {
+        let bundle = bundle(&format!("{LEAST}machine: {{cpus: {cpus}}}\n"));
+        super::plan(&bundle, &facts(), &request("r-1", BUILD)).unwrap()
+    };
+    assert_eq!(plan(2).notes, [""; 0]);
+    let told = plan(200).notes;
+    assert!(told.len() == 1 && told[0].contains("200 CPUs, and this host has 2"), "{told:?}");
+}
+
+/// It had the time of a step, an hour, to say that a machine did not come back.
+#[test]
+fn a_reboot_is_bounded_as_every_boot_is() {
+    let timeouts = |vars: &str| {
+        let steps = "steps: [{reboot: true}, {reboot: true, timeout: 2m}, {reboot: true, \
+            timeout: 2h}, {shell: a}, {upload: {src: ansible, dest: /x}}]\n";
+        let plan = super::plan(
+            &bundle(&format!("{LEAST}{steps}{vars}")),
+            &facts(),
+            &request("r-1", BUILD),
+        );
+        plan.unwrap().steps.iter().map(|step| step.timeout).collect::<Vec<_>>()
+    };
+    assert_eq!(timeouts(""), [900, 120, 900, 3600, 3600]);
+    let given = "timeouts: {ssh: 5m, step: 20m, upload: 30m}\n";
+    assert_eq!(timeouts(given), [300, 120, 300, 1200, 1800]);
+}
+
 /// A plan says of each property who set it: where two set one, the one that won.
 #[test]
 fn every_property_says_where_it_comes_from() {

@@ -22,7 +22,7 @@ pub struct TimeoutPlan {
 
 const BOOT: u64 = 300;
 
-const SSH: u64 = 900;
+pub(super) const SSH: u64 = 900;
 
 pub(super) const STEP: u64 = 3600;
 

@@ -26,6 +26,11 @@ pub trait Artifacts: Send + Sync {
     /// Images with the factory's properties, newest first. Includes staged and foreign ones.
     async fn list(&self) -> Result<Vec<Image>, CloudError>;
 
+    /// Why an image cannot be read, in words, for each that [`list`](Self::list) leaves out for it.
+    async fn unreadable(&self) -> Result<Vec<String>, CloudError> {
+        Ok(Vec::new())
+    }
+
     /// Changes the lifecycle of a published image of ours, in one write. Returns the image as read
     /// back.
     async fn set_lifecycle(

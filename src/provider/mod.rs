@@ -29,7 +29,7 @@ pub use artifacts::{Artifacts, why_immutable};
 pub use compute::{BootSpec, Compute, Machine, MachinePlacement, Power, Reboot};
 pub use error::CloudError;
 pub use rescue::Rescue;
-pub use resources::Resources;
+pub use resources::{Cleared, Resources};
 pub use run_cx::RunCx;
 pub use templates::TemplateValidator;
 pub use volumes::{AttachedVolume, Volumes};

@@ -7,9 +7,11 @@
 //! the commit and a copy of the index. Of the repository, git sees only objects.
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::model::inputs::is_debris;
 use crate::system::cancel::Cancel;
 use crate::system::exec::{self, Cmd};
 use crate::system::reading;
@@ -44,12 +46,83 @@ pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<Stri
         .collect::<Option<Vec<_>>>()?;
     let dirty = match ours(&repository) {
         Ok(dir) => {
-            let status = status(&repository, dir.path(), &inside);
-            !exec::output(&status, cancel).await.is_ok_and(|said| said.trim().is_empty())
+            let status = status(&repository, dir.path(), (&inside, &[]));
+            let said = exec::output(&status, cancel).await;
+            !said.is_ok_and(|said| said.lines().all(|line| Change::of(line).is_none_or(is_nothing)))
         }
         Err(_) => true,
     };
     Some(format!("{}{}", repository.head, if dirty { "-dirty" } else { "" }))
+}
+
+/// Files below `dirs` that are no part of the tree: what git ignores, and debris that it does not
+/// track. `None` as for [`commit`], and without git. Waits for git.
+pub fn left_out(tree: &Path, dirs: &[&Path]) -> Option<LeftOut> {
+    let repository = find(tree)?;
+    let real: Vec<PathBuf> = dirs.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
+    let inside: Vec<&Path> =
+        real.iter().filter_map(|dir| dir.strip_prefix(&repository.top).ok()).collect();
+    if inside.is_empty() {
+        return None;
+    }
+    let ours = ours(&repository).ok()?;
+    let status = status(&repository, ours.path(), (&inside, &["--ignored=matching"]));
+    // What a definition consists of is asked where nothing else waits.
+    let asked = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(exec::output(&status, &Cancel::default())).ok()
+    };
+    let said = std::thread::scope(|scope| scope.spawn(asked).join()).ok()??;
+    let mut found = LeftOut::default();
+    for change in said.lines().filter_map(Change::of) {
+        match change.mark {
+            "!!" => found.ignored.push(repository.top.join(change.path)),
+            _ if is_nothing(change) => found.debris.push(repository.top.join(change.path)),
+            _ => {}
+        }
+    }
+    Some(found)
+}
+
+/// See [`left_out`]. Absolute paths; one of a directory means all that is in it.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    pub ignored: Vec<PathBuf>,
+    pub debris: Vec<PathBuf>,
+}
+
+/// A line of `git status`. Names with special characters are quoted, and match no file then.
+#[derive(Clone, Copy)]
+struct Change<'l> {
+    mark: &'l str,
+    path: &'l Path,
+}
+
+impl<'l> Change<'l> {
+    fn of(line: &'l str) -> Option<Self> {
+        let (mark, path) = (line.get(..2)?, line.get(3..)?);
+        // Quoted for a blank, and nothing in it is escaped.
+        let bare = path.strip_prefix('"').and_then(|path| path.strip_suffix('"'));
+        Some(Self { mark, path: Path::new(bare.unwrap_or(path)) })
+    }
+}
+
+/// Whether the line tells of nothing that belongs to the tree.
+fn is_nothing(change: Change<'_>) -> bool {
+    change.mark == "??" && is_debris(change.path)
+}
+
+/// Changes with what decides which files git counts: its index, and lists of what is ignored.
+pub fn stamp(tree: &Path, dir: &Path) -> String {
+    let Some(repository) = find(tree) else { return String::new() };
+    let above = dir.ancestors().take_while(|dir| dir.starts_with(&repository.top));
+    let lists = above.map(|dir| dir.join(".gitignore"));
+    let own = [repository.own.join("index"), repository.common.join("info/exclude")];
+    let time = |path: PathBuf| {
+        let meta = fs::metadata(path).ok()?;
+        Some((meta.ctime(), meta.ctime_nsec(), meta.ino(), meta.size()))
+    };
+    format!("{:?}", own.into_iter().chain(lists).map(time).collect::<Vec<_>>())
 }
 
 /// The nearest `.git` in the tree's directory or above; never below, where a bundle could place
@@ -149,7 +222,8 @@ fn ours(repository: &Repository) -> io::Result<Scratch> {
 /// The settings of the repository that describe its files on this disk and name no program.
 fn config(repository: &Repository) -> String {
     let mut text =
-        "[core]\nbare = false\nfsmonitor = false\nhooksPath = /dev/null\nuntrackedCache = false\n"
+        "[core]\nbare = false\nfsmonitor = false\nhooksPath = /dev/null\nuntrackedCache = false\n\
+        quotePath = false\n"
             .to_owned();
     for (key, value) in on_disk(&small(&repository.common.join("config")).unwrap_or_default()) {
         text += &format!("{key} = {value}\n");
@@ -177,13 +251,14 @@ fn on_disk(config: &str) -> Vec<(&'static str, &'static str)> {
     found
 }
 
-fn status(repository: &Repository, ours: &Path, dirs: &[&Path]) -> Cmd {
+/// Asks of these directories, with more options.
+fn status(repository: &Repository, ours: &Path, (dirs, more): (&[&Path], &[&str])) -> Cmd {
     // Skips submodules, which have configurations of their own.
     let words = [
         "--no-pager",
         "status",
         "--porcelain",
-        "--untracked-files=normal",
+        "--untracked-files=all",
         "--ignore-submodules=all",
         "--no-renames",
     ];
@@ -191,6 +266,7 @@ fn status(repository: &Repository, ours: &Path, dirs: &[&Path]) -> Cmd {
         |dir: &Path| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() };
     let mut git = Cmd::new("git", DEADLINE)
         .args(words)
+        .args(more)
         .arg("--")
         .args(dirs.iter().map(|dir| all(dir)))
         .dir(&repository.top);

@@ -27,6 +27,7 @@ pub(crate) fn plan(dir: &Path) -> Plan {
         cloud: "memory".into(),
         how: String::new(),
         site: None,
+        larger: Default::default(),
         origin: Origin::Script("build.sh".into()),
         builder: None,
         ssh_user: "debian".into(),

@@ -7,6 +7,7 @@ use super::support::{Factory, Ran};
 use super::tiny_disk::tiny_disk;
 
 mod several;
+mod store;
 mod told;
 
 /// `os/<name>`, whose images need no machine.

@@ -146,6 +146,46 @@ fn a_program_that_fails_is_not_called_missing_nor_its_error_a_version() {
     }
 }
 
+/// It missed QEMU and mmdebstrap on a host that builds on a cloud, where nothing needs them.
+#[test]
+fn doctor_asks_for_what_the_cloud_needs() {
+    let factory = Factory::new().script("bin/sh", "#!/bin/sh\nexec /bin/sh \"$@\"\n");
+    let path = factory.tree().join("bin");
+    let cloud = [
+        ("OS_AUTH_URL", "http://127.0.0.1:2/v3"),
+        ("OS_USERNAME", "u"),
+        ("OS_PASSWORD", "p"),
+        ("OS_PROJECT_NAME", "p"),
+    ];
+    let asked = |args: &[&str], env: &[(&str, &str)]| {
+        let mut command = factory.command(args);
+        command.env("PATH", &path).envs(env.iter().copied());
+        ran(command)
+    };
+    let lines = |told: &str, word: &str| -> Vec<String> {
+        let of = told.lines().filter(|line| line.starts_with(word));
+        of.filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
+    };
+    // Nobody listens there, which is the cloud's line.
+    let away = asked(&["doctor"], &cloud).exits(20).out;
+    let only = ["qemu-system-x86_64", "qemu-img", "passt", "mmdebstrap", "git"];
+    let (absent, missing) = (lines(&away, "absent"), lines(&away, "MISSING"));
+    for program in only {
+        assert!(absent.iter().any(|name| name == program), "{program}: {away}");
+    }
+    for program in ["ansible-playbook", "ssh", "bwrap"] {
+        assert!(missing.iter().any(|name| name == program), "{program}: {away}");
+    }
+    assert!(!missing.iter().any(|name| name == "os/debian-12"), "{away}");
+    assert!(away.contains("it is only for machines of the local cloud"), "{away}");
+    let here = asked(&["--cloud", "local", "doctor"], &[]).exits(20).out;
+    let missing = lines(&here, "MISSING");
+    for program in ["qemu-system-x86_64", "qemu-img", "passt", "mmdebstrap", "ssh"] {
+        assert!(missing.iter().any(|name| name == program), "{program}: {here}");
+    }
+    assert_eq!(lines(&here, "absent"), ["git"], "builds go on without it");
+}
+
 #[test]
 fn the_first_line_that_tells_the_cause_is_repeated_at_the_end() {
     let script = "#!/bin/sh\necho I: begin\necho 'E: Unable to locate package nosuch' >&2\necho \

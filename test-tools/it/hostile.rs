@@ -180,6 +180,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
         cloud: "memory".into(),
         how: String::new(),
         site: None,
+        larger: Default::default(),
         origin: Origin::Base(Box::new(cloud.add_image("base", "base"))),
         builder: Some(machine("builder")),
         ssh_user: "debian".into(),

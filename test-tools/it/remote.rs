@@ -13,6 +13,8 @@ use image_factory::testing::guest::{
 
 use crate::sshd::Sshd;
 
+mod modes;
+
 const SOON: Duration = Duration::from_secs(20);
 
 async fn connect(sshd: &Sshd) -> Arc<dyn Remote> {
@@ -62,7 +64,7 @@ async fn put(remote: &dyn Remote, src: &Path, dest: &str) -> Result<(), RemoteEr
 }
 
 fn soon<'t>(src: &'t Path, dest: &'t str, sudo: bool) -> Transfer<'t> {
-    Transfer { src, dest, sudo, deadline: SOON }
+    Transfer { src, dest, mode: None, sudo, deadline: SOON }
 }
 
 /// Waits until none of the processes named in `pids` lives. (One that nobody reaps is dead enough.)
@@ -315,7 +317,7 @@ async fn a_file_arrives_whole_or_not_at_all() {
     remote.put(&soon(&here, &dest("deep/er/it's \"a\" file"), false), progress).await.unwrap();
     let arrived = there.join("deep/er/it's \"a\" file");
     assert!(std::fs::read(&arrived).unwrap() == content);
-    assert_eq!(arrived.metadata().unwrap().permissions().mode() & 0o7777, 0o4751);
+    assert_eq!(arrived.metadata().unwrap().permissions().mode() & 0o7777, 0o755);
     let seen = seen.lock().unwrap().clone();
     assert_eq!(*seen.last().unwrap(), (3_000_000, 3_000_000));
     assert!(seen.is_sorted());
@@ -374,9 +376,15 @@ async fn a_tree_arrives_as_it_was() {
             let (meta, path) = (entry.metadata().unwrap(), entry.path());
             let content = if meta.is_file() { std::fs::read(path).unwrap() } else { vec![] };
             let link = std::fs::read_link(path).ok();
+            // As git keeps it, and not as a umask made it.
+            let mode = match (entry.file_type(), meta.permissions().mode() & 0o100) {
+                (_, 0) => 0o644,
+                (kind, _) if kind.is_symlink() => 0o777,
+                _ => 0o755,
+            };
             all.push((
                 path.strip_prefix(dir).unwrap().to_owned(),
-                meta.permissions().mode(),
+                if dir == src { mode } else { meta.permissions().mode() & 0o7777 },
                 content,
                 link,
             ));
@@ -419,7 +427,7 @@ async fn a_broken_upload_leaves_nothing_behind() {
         let short = Duration::from_millis(400);
         let error = remote
             .put(
-                &Transfer { src, dest: dest.to_str().unwrap(), sudo, deadline: short },
+                &Transfer { deadline: short, ..soon(src, dest.to_str().unwrap(), sudo) },
                 Box::new(|_, _| {}),
             )
             .await

@@ -214,8 +214,10 @@ const OPENSTACK: &str = r#"#!/bin/sh
 printf '%s\n' "$*" >>"$FAKE/asked"
 case $* in
     "token issue"*) echo 0123 ;;
-    "stack show"*) [ -e "$FAKE/stack" ] ;;
-    "application credential show"*) [ -e "$FAKE/credential" ] ;;
+    "stack list"*) [ ! -e "$FAKE/down" ] || exit 1
+        echo image-factory-2; [ ! -e "$FAKE/stack" ] || echo image-factory ;;
+    "application credential list"*) [ ! -e "$FAKE/down" ] || exit 1
+        [ ! -e "$FAKE/credential" ] || echo image-factory ;;
     "keypair list"*) echo me ;;
     "network list --external"*) echo public ;;
     "image list"*"--tag factory-published --property factory_family=debian-13 "*)
@@ -355,6 +357,26 @@ fn create_takes_an_image_from_elsewhere_by_its_name_alone() {
     let given = fs::read_to_string(cloud.path("environment.json")).unwrap();
     let given: Value = serde_yaml::from_str(&given).unwrap();
     assert_eq!(given["parameters"]["image"], Value::from("e5"));
+}
+
+/// It threw every error away, and said that there was nothing to delete.
+#[test]
+fn a_cloud_that_does_not_answer_is_not_one_that_has_nothing() {
+    let cloud = Cloud::new();
+    for name in ["stack", "credential", "down"] {
+        fs::write(cloud.path(name), "").unwrap();
+    }
+    for arguments in [&["undo"][..], &[]] {
+        let unknown = cloud.create(arguments, &[("YES", "1")]);
+        assert_eq!(unknown.status.code(), Some(1), "{}", said(&unknown));
+        assert!(
+            said(&unknown).contains("cannot look for the stack image-factory")
+                && !said(&unknown).contains("nothing to delete"),
+            "{}",
+            said(&unknown)
+        );
+    }
+    assert!(cloud.path("stack").exists() && cloud.path("credential").exists());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `image-factory image show`
 use super::{json, need, value};
 use crate::cli::{Context, Failure, out};
+use crate::engine::run_dir::CHECKED;
 use crate::lifecycle::lineage::{self, Lineage, Sources};
 use crate::model::image::{Image, Provenance};
 use crate::provider::Provider;
@@ -13,7 +14,9 @@ pub async fn run(context: &Context, cloud: &dyn Provider, wanted: &str) -> Resul
     let definitions = context.sound().await?;
     let of_tree = lineage::Tree { root: tree.as_deref(), definitions: &definitions };
     let fetch = lineage::fetch(&context.home, &context.proxies);
-    let from = Sources { cloud, fetch: &fetch, cancel: &context.cancel };
+    let noted = context.home.data.join(CHECKED);
+    let from =
+        Sources { cloud, fetch: &fetch, cancel: &context.cancel, noted: Some(&noted) };
     let lineage = lineage::lineage(from, &images, image, of_tree).await?;
     if context.common.json {
         let mut value = value(image);

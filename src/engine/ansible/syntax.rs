@@ -97,7 +97,7 @@ impl Checks<'_> {
     /// The playbooks of a bundle, each once. Unreadable ones have been reported already.
     pub fn jobs<'b>(&self, bundle: &'b Definition) -> Vec<Job<'b>> {
         let stamp = frontend::stamp(bundle);
-        let Ok(inputs) = frontend::inputs(bundle) else { return Vec::new() };
+        let Ok(inputs) = frontend::inputs_without_git(bundle) else { return Vec::new() };
         let job =
             |playbook: PathBuf, env: BTreeMap<String, String>, extra_vars: Map<String, Value>| {
                 let said = serde_json::json!([

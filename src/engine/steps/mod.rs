@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::machine::{self, Running};
 use super::{BuildContext, BuildError, answer, watch};
-use crate::guest::RemoteError;
+use crate::guest::{Orphan, Remote, RemoteError};
 use crate::model::event::{Event, seconds};
 use crate::model::step::StepKind;
 use crate::plan::StepPlan;
@@ -19,6 +19,9 @@ mod upload;
 
 pub(super) use ansible::ROOM;
 use ansible::{Play, stop_ssh_master};
+
+/// Time limit for ending what a lost attempt left running.
+const ENDING: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(site: &BuildContext<'_>, builder: &mut Running) -> Result<(), BuildError> {
     let done = all(site, builder).await;
@@ -51,6 +54,7 @@ async fn with_retries(
 ) -> Result<(), BuildError> {
     let mut left = step.retries;
     loop {
+        let begin = Instant::now();
         let error = match watched(site, builder, index, step).await {
             Ok(()) => return Ok(()),
             Err(e) => e,
@@ -61,8 +65,37 @@ async fn with_retries(
         }
         left -= 1;
         site.cx.events.warn(format!("{error}; trying again ({left} more after this)"));
+        let orphans = builder.remote.take_orphans();
         settle(site, builder).await?;
+        for orphan in orphans {
+            let ended = site.cx.cancel.or(end(site, builder, (begin, &orphan))).await?;
+            ended.map_err(|source| BuildError::StepRemote {
+                index,
+                name: step.name.clone(),
+                source,
+            })?;
+        }
     }
+}
+
+/// Ends what a lost attempt left running: the next one would run beside it. Of a machine that was
+/// restarted since, nothing runs.
+async fn end(
+    site: &BuildContext<'_>,
+    builder: &Running,
+    (begin, orphan): (Instant, &Orphan),
+) -> Result<(), RemoteError> {
+    if uptime(&*builder.remote).await.is_some_and(|up| up < begin.elapsed().as_secs()) {
+        return Ok(());
+    }
+    site.cx.events.note("ending what the lost attempt left running".to_owned());
+    builder.remote.exec(orphan.end(ENDING), Box::new(|_, _| {})).await.map(drop)
+}
+
+/// Seconds since the machine booted.
+async fn uptime(remote: &dyn Remote) -> Option<u64> {
+    let asked = answer::say(remote, "cut -d. -f1 /proc/uptime", watch::PACE.answer).await;
+    asked.ok()?.trim().parse().ok()
 }
 
 /// One run of a step, which ends too when the builder is lost or the run is stopped.
@@ -132,12 +165,7 @@ async fn restarted(
     };
     let session = builder.watch.lock().await.clone();
     let Some(session) = session else { return error };
-    let asked = site
-        .cx
-        .cancel
-        .or(answer::say(&*session, "cut -d. -f1 /proc/uptime", watch::PACE.answer))
-        .await;
-    match asked.ok().and_then(Result::ok).and_then(|up| up.trim().parse::<u64>().ok()) {
+    match site.cx.cancel.or(uptime(&*session)).await.ok().flatten() {
         Some(up) if up < begin.elapsed().as_secs() => {
             let reason = format!(
                 "the machine was restarted {up} s ago, and the step with it: a step `reboot: true` \
@@ -166,7 +194,7 @@ impl Attempt<'_> {
             }
             StepKind::Shell { text } => shell::run(self, "shell", text.clone().into()).await,
             StepKind::Script { path } => script::run(self, path).await,
-            StepKind::Upload { src, dest } => upload::run(self, src, dest).await,
+            StepKind::Upload { src, dest, mode } => upload::run(self, src, (dest, *mode)).await,
             StepKind::Reboot => unreachable!("it replaces the session, and is no attempt"),
         }
     }

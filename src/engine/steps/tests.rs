@@ -231,6 +231,28 @@ async fn without_a_wall_it_would_find_files() {
     assert!(heard.contains(SECRET) && !heard.contains("OS_PASSWORD="), "{heard}");
 }
 
+/// Python wrote `__pycache__` into the definition, which had changed from then on.
+#[tokio::test]
+async fn a_playbook_leaves_no_bytecode_beside_its_plugins() {
+    let plugin = "class FilterModule(object):\n    def filters(self):\n        return {'twice': \
+        lambda text: text + text}\n";
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - debug: {msg: \"{{ 'ab' | twice \
+        }}\"}\n";
+    // Behind the wall nothing can be written there anyway.
+    for mode in [Mode::Off, Mode::Required] {
+        let files = [("filter_plugins/twice.py", plugin), ("play.yml", play)];
+        let world = World { mode, ..World::new(&files) };
+        let env = [("PYTHONDONTWRITEBYTECODE".to_owned(), String::new())].into();
+        let (done, heard) = world.play(env).await;
+        done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
+        assert!(heard.contains("abab"), "{heard}");
+        let plugins = world.dir.path().join("tree/images/x/filter_plugins");
+        let names: Vec<_> =
+            fs::read_dir(plugins).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["twice.py"]);
+    }
+}
+
 /// Whatever a bundle says of host keys, in all the places where Ansible listens.
 fn careless() -> [(&'static str, String); 4] {
     let vars = "ansible_ssh_common_args: -o StrictHostKeyChecking=no -o \

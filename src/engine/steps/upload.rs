@@ -7,7 +7,11 @@ use crate::engine::BuildError;
 use crate::guest::Transfer;
 use crate::model::event::Event;
 
-pub(super) async fn run(attempt: &Attempt<'_>, src: &Path, dest: &str) -> Result<(), BuildError> {
+pub(super) async fn run(
+    attempt: &Attempt<'_>,
+    src: &Path,
+    (dest, mode): (&str, Option<u32>),
+) -> Result<(), BuildError> {
     let (site, step) = (attempt.site, attempt.step);
     let events = site.cx.events.clone();
     let mut told = Instant::now();
@@ -18,6 +22,6 @@ pub(super) async fn run(attempt: &Attempt<'_>, src: &Path, dest: &str) -> Result
         }
     });
     let src = &site.plan.bundle_dir.join(src);
-    let transfer = Transfer { src, dest, sudo: step.sudo, deadline: attempt.limit() };
+    let transfer = Transfer { src, dest, mode, sudo: step.sudo, deadline: attempt.limit() };
     attempt.builder.remote.put(&transfer, progress).await.map_err(|e| attempt.lost(e))
 }

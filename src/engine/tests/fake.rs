@@ -1,6 +1,6 @@
 //! Machines that answer every script, and one on which a step never ends.
 use super::*;
-use crate::guest::{Command, Exit, OnOutput, OnProgress, Stream, Transfer};
+use crate::guest::{Command, Exit, OnOutput, OnProgress, Orphan, Stream, Transfer};
 
 /// Machines that answer every script; some answers can be set.
 #[derive(Clone, Default)]
@@ -25,6 +25,12 @@ pub(super) struct Answers {
     pub stop_at: Option<(String, Cancel)>,
     /// A script that contains the text ends well, and takes all sessions that there are with it.
     pub restarts_at: Option<String>,
+    /// A script that contains the text is lost with all sessions, once, and goes on in the machine.
+    pub lost_at: Option<String>,
+    /// Lost and not ended.
+    pub orphans: Vec<Orphan>,
+    /// Goes off by itself when it is asked to.
+    pub goes_off: bool,
     /// Restarts so far; a session of before is lost.
     pub restarts: u32,
     /// What was run, with the port of the machine.
@@ -77,6 +83,12 @@ impl Remote for FakeRemote {
         if answers.restarts_at.as_ref().is_some_and(|text| script.contains(text)) {
             answers.restarts += 1;
         }
+        if answers.lost_at.as_ref().is_some_and(|text| script.contains(text)) {
+            answers.lost_at = None;
+            answers.restarts += 1;
+            answers.orphans.push(Orphan { groups: vec![4242], sudo: command.sudo });
+            return Err(RemoteError::Lost("the network is gone".into()));
+        }
         if let Some((text, cancel)) = &answers.stop_at
             && script.contains(text.as_str())
         {
@@ -89,6 +101,8 @@ impl Remote for FakeRemote {
             answers.boots += u32::from(!answers.never_reboots);
             let id = format!("00000000-0000-4000-8000-{:012x}\n", answers.boots);
             output(Stream::Stdout, answer(&script, &id).as_bytes());
+        } else if script.contains("image-factory-off ] ||") && answers.goes_off {
+            output(Stream::Stdout, answer(&script, "going\n").as_bytes());
         } else if script.ends_with("\nid -u") {
             output(Stream::Stdout, answer(&script, "0\n").as_bytes());
         } else {
@@ -108,6 +122,13 @@ impl Remote for FakeRemote {
 
     async fn ping(&self, _: Duration) -> Result<(), RemoteError> {
         self.alive()
+    }
+
+    fn take_orphans(&self) -> Vec<Orphan> {
+        match self.alive() {
+            Ok(()) => Vec::new(),
+            Err(_) => std::mem::take(&mut self.0.0.lock().unwrap().orphans),
+        }
     }
 }
 

@@ -32,6 +32,37 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
     assert_eq!(outcome.result.unwrap_err().to_string(), "the builder was lost: it is gone: killed");
 }
 
+/// One machine was announced, and the other stayed up unsaid.
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_machine_that_is_kept_nothing_stays_unsaid() {
+    let (world, wall) = (World::new(), no_wall());
+    world.fake.0.lock().unwrap().exits.push(("--failed".into(), 1));
+    let plan = world.plan();
+    let events = Events::default();
+    events.add(Box::new(world.seen.clone()));
+    let ledger = Ledger::open(&world.dir.path().join("l")).unwrap();
+    let cx = RunCx::new(&plan.run, ledger, events, Cancel::default());
+    let connect = world.fake.clone();
+    let outcome = build(&site(&world, &connect, &plan, &cx, &wall)).await;
+    assert!(outcome.leaks.is_empty(), "{:?}", outcome.leaks);
+    let kept = outcome.kept.expect("a machine is kept").machine;
+    let owned: Vec<String> = cx.ledger.entries().into_iter().map(|e| e.name).collect();
+    let others = ["builder", "smoke-a", "smoke-b"].map(|role| format!("factory-r1-{role}"));
+    let up: Vec<&String> = others.iter().filter(|name| owned.contains(name)).collect();
+    assert_eq!(up, [&kept], "{owned:?}");
+    let seen = world.seen.0.lock().unwrap();
+    let told = |name: &str| {
+        seen.iter().any(|e| {
+            matches!(e, Event::Note { text } if text.contains(name)
+            && text.contains(&format!("stays with {kept}")))
+        })
+    };
+    for name in owned.iter().filter(|name| **name != kept && !name.starts_with('/')) {
+        assert!(told(name), "{name} stays up, and nobody says so");
+    }
+    assert!(owned.len() > 1, "the staged image is what it boots from: {owned:?}");
+}
+
 /// What a script leaves running goes with a build that fails, though its machine stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_is_kept_keeps_nothing_else() {

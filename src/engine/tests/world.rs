@@ -70,6 +70,7 @@ impl World {
             cloud: "memory".into(),
             how: String::new(),
             site: None,
+            larger: Default::default(),
             origin: Origin::Base(Box::new(base)),
             builder: Some(machine("builder")),
             ssh_user: "debian".into(),

@@ -23,7 +23,7 @@ enum Of {
 
 /// Keys without list indices, with minimum and maximum.
 const BOUNDS: &[(&str, Of, u64, u64)] = &[
-    ("machine.cpus", Of::Count, 1, 256),
+    ("machine.cpus", Of::Count, 1, 255),
     ("machine.ram", Of::Mib, 64, 512 << 10),
     // An image is of 2 TiB at most.
     ("machine.disk", Of::Gib, 1, 2048),
@@ -222,7 +222,7 @@ mod tests {
             ),
             ("tests.timeout", 5, "5", "did you mean `5m`?"),
             ("limits.cpu", 1, "1", "did you mean `1m`?"),
-            ("machine.cpus", 2000, "2000", "at most 256 can be meant"),
+            ("machine.cpus", 2000, "2000", "at most 255 can be meant"),
             ("limits.memory", 4, "4", "did you mean `4G`?"),
         ];
         for (path, value, written, wanted) in cases {

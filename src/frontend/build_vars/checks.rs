@@ -1,5 +1,5 @@
 //! `tests`: which checks a captured image must pass. The engine implements the checks.
-use crate::model::check::CHECKS;
+use crate::model::check::{BOOTS, CHECKS};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -28,6 +28,13 @@ pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, show
     let ids: Vec<&str> =
         CHECKS.iter().map(|c| c.id).chain(own.iter().map(String::as_str)).collect();
     tests.skip = fields.read("skip", |f| known(reader, f, &ids)).unwrap_or_default();
+    if let Some(field) = fields.get("skip").filter(|_| tests.skip.iter().any(|id| id == BOOTS)) {
+        reader.error(
+            field.node.spot,
+            format!("`tests.skip` cannot have `{BOOTS}`: the other checks run on what boots"),
+            "`build --no-smoke` publishes an image untested",
+        );
+    }
     tests.only = fields.read("only", |f| known(reader, f, &ids));
     tests.add = fields.read("add", |f| known(reader, f, &ids)).unwrap_or_default();
     tests.timeout = fields.read("timeout", |f| reader.duration(f));

@@ -125,19 +125,40 @@ fn value(reader: &mut Reader, field: &Field, shape: &Shape, lies: &Lies<'_>) -> 
         Shape::Files => path(reader, field, lies.dir, files::upload).map(Written::Path),
         Shape::Word => reader.word(field).map(Written::Text),
         Shape::True => only_true(reader, field).then_some(Written::True),
+        Shape::Mode => mode(reader, field).map(Written::Mode),
+        Shape::Optional(shape) => value(reader, field, shape, lies),
         Shape::Map(parts) => {
             let valid: Vec<&str> = parts.iter().map(|(key, _)| *key).collect();
             let fields = reader.fields(field, &valid)?;
-            for key in valid.iter().filter(|key| fields.lacks(key, &valid)) {
-                required(reader, &fields, key);
+            let optional = |shape: &Shape| matches!(shape, Shape::Optional(_));
+            for (key, _) in parts.iter().filter(|(_, shape)| !optional(shape)) {
+                if fields.lacks(key, &valid) {
+                    required(reader, &fields, key);
+                }
             }
             let all: Vec<_> = parts
                 .iter()
-                .map(|(key, shape)| fields.read(key, |f| value(reader, f, shape, lies)))
+                .map(|(key, shape)| match fields.get(key) {
+                    None => optional(shape).then_some(Written::Absent),
+                    Some(field) => value(reader, &field, shape, lies),
+                })
                 .collect();
             all.into_iter().collect::<Option<_>>().map(Written::All)
         }
     }
+}
+
+/// Three octal digits, with a 0 before them or without. As written: to YAML `0640` is a number.
+fn mode(reader: &mut Reader, field: &Field) -> Option<u32> {
+    let text = field.node.scalar().unwrap_or_default();
+    let digits = text.strip_prefix('0').filter(|rest| rest.len() == 3).unwrap_or(text);
+    let sound = digits.len() == 3 && digits.bytes().all(|b| matches!(b, b'0'..=b'7'));
+    let mode = sound.then(|| u32::from_str_radix(digits, 8).ok()).flatten();
+    if mode.is_none() {
+        let message = format!("`{}` is no mode of a file", field.path);
+        reader.error(field.node.spot, message, "three octal digits, as in `0640`");
+    }
+    mode
 }
 
 pub(super) fn path(

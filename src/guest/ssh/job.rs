@@ -16,7 +16,7 @@ use super::channel::{Broken, Channel, Wire};
 use super::pack::Piece;
 use super::preface::Preface;
 use super::shell;
-use crate::guest::{Exit, OnOutput, OnProgress, RemoteError, Stream};
+use crate::guest::{Exit, OnOutput, OnProgress, Orphan, RemoteError, Stream};
 
 /// From deadline or cancellation to the end of all patience with the machine.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -201,6 +201,13 @@ impl Job {
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(verdict);
         }
+    }
+
+    /// The session is lost, and what runs in the machine goes on there.
+    pub(super) fn orphan(&self) -> Option<Orphan> {
+        let runs = self.reply.is_some() && matches!(self.stage, Stage::Running(_));
+        let groups = self.preface.as_ref().filter(|_| runs)?.groups()?;
+        (!groups.is_empty()).then(|| Orphan { groups: groups.to_vec(), sudo: self.sudo })
     }
 
     /// The session is lost.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -31,13 +31,17 @@ pub(super) struct Parcel {
 }
 
 /// Inspects `src` and starts reading it. `id` names the final entry of an archive.
-pub(super) async fn pack(src: &Path, id: &str, wake: Wake) -> Result<Parcel, RemoteError> {
+pub(super) async fn pack(
+    (src, mode): (&Path, Option<u32>),
+    id: &str,
+    wake: Wake,
+) -> Result<Parcel, RemoteError> {
     let (sender, pieces) = sync_channel(AHEAD);
     let (tell, told) = tokio::sync::oneshot::channel();
     let (src, id) = (src.to_owned(), id.to_owned());
     // Not tokio's blocking pool: a runtime that shuts down would wait for it.
     let thread = std::thread::Builder::new().name("pack".into()).spawn(move || {
-        let contents = match survey(&src) {
+        let contents = match survey(&src, mode) {
             Ok(contents) => contents,
             Err(error) => return drop(tell.send(Err(error))),
         };
@@ -63,18 +67,29 @@ struct Contents {
 
 enum Kind {
     File(File),
-    /// Paths below `src`, in archive order.
-    Tree(Vec<(PathBuf, Metadata)>),
+    /// In archive order.
+    Tree(Vec<Entry>),
 }
 
-fn survey(src: &Path) -> Result<Contents, RemoteError> {
+struct Entry {
+    /// Path below the directory that is sent.
+    below: PathBuf,
+    meta: Metadata,
+    mode: u32,
+}
+
+/// The mode that git keeps of a file: whatever umask a checkout had, the same arrives.
+fn as_in_git(meta: &Metadata) -> u32 {
+    if meta.is_dir() || meta.mode() & 0o100 != 0 { 0o755 } else { 0o644 }
+}
+
+/// `mode` is that of files; `None`: as in git.
+fn survey(src: &Path, mode: Option<u32>) -> Result<Contents, RemoteError> {
     let meta = std::fs::metadata(src).map_err(|e| failed(src, e))?;
-    let contents = |kind, total| Contents {
-        src: src.to_owned(),
-        kind,
-        mode: meta.permissions().mode(),
-        total,
-    };
+    let mode_of =
+        |meta: &Metadata| mode.filter(|_| meta.is_file()).unwrap_or_else(|| as_in_git(meta));
+    let contents =
+        |kind, total| Contents { src: src.to_owned(), kind, mode: mode_of(&meta), total };
     if meta.is_file() {
         return Ok(contents(Kind::File(File::open(src).map_err(|e| failed(src, e))?), meta.len()));
     }
@@ -92,7 +107,7 @@ fn survey(src: &Path) -> Result<Contents, RemoteError> {
         total += if kind.is_file() { meta.len() } else { 0 };
         let below =
             entry.path().strip_prefix(src).expect("walkdir stays below its root").to_owned();
-        tree.push((below, meta));
+        tree.push(Entry { below, mode: mode_of(&meta), meta });
     }
     Ok(contents(Kind::Tree(tree), total))
 }
@@ -135,17 +150,12 @@ impl Feed {
         Ok(())
     }
 
-    fn tree(
-        &mut self,
-        src: &Path,
-        tree: Vec<(PathBuf, Metadata)>,
-        id: &str,
-    ) -> Result<(), RemoteError> {
+    fn tree(&mut self, src: &Path, tree: Vec<Entry>, id: &str) -> Result<(), RemoteError> {
         let contents = self.contents.clone();
         let mut archive = tar::Builder::new(self);
-        for (below, meta) in &tree {
-            let path = src.join(below);
-            append(&mut archive, &path, (below, meta), &contents).map_err(|e| failed(&path, e))?;
+        for entry in &tree {
+            let path = src.join(&entry.below);
+            append(&mut archive, &path, entry, &contents).map_err(|e| failed(&path, e))?;
         }
         let mut last = header(tar::EntryType::Regular, 0o600, 0);
         archive
@@ -158,12 +168,12 @@ impl Feed {
 fn append(
     to: &mut tar::Builder<&mut Feed>,
     path: &Path,
-    (below, meta): (&Path, &Metadata),
+    Entry { below, meta, mode }: &Entry,
     contents: &Rc<Cell<u64>>,
 ) -> io::Result<()> {
     if meta.is_dir() {
         return to.append_data(
-            &mut header(tar::EntryType::Directory, meta.mode(), 0),
+            &mut header(tar::EntryType::Directory, *mode, 0),
             below,
             io::empty(),
         );
@@ -178,7 +188,7 @@ fn append(
     let file = Exact { file: File::open(path)?, left: meta.len(), contents: contents.clone() };
     // `tar` copies in 8 KiB steps; not one system call for each.
     let file = BufReader::with_capacity(meta.len().min(PIECE as u64) as usize, file);
-    to.append_data(&mut header(tar::EntryType::Regular, meta.mode(), meta.len()), below, file)
+    to.append_data(&mut header(tar::EntryType::Regular, *mode, meta.len()), below, file)
 }
 
 /// A tar header without owner and time: files belong to the user who unpacks them.

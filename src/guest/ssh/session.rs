@@ -4,12 +4,13 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::channel::{Broken, Wire};
 use super::job::{GRACE, Job, Task, Turn};
 use super::wake::Sleeper;
+use crate::guest::Orphan;
 
 /// Upper bound on a missed wake-up; progress does not depend on it.
 const LOOK: Duration = Duration::from_secs(5);
@@ -30,14 +31,17 @@ pub(super) struct Line {
     pub alive: Duration,
 }
 
+/// What is known of a session that is lost.
+#[derive(Default)]
+pub(super) struct Gone {
+    pub why: OnceLock<String>,
+    /// What it left running in the machine.
+    pub orphans: Mutex<Vec<Orphan>>,
+}
+
 /// Serves `tasks` until all senders are gone and their work is cleaned up, or the connection is
 /// lost; `gone` then holds the reason.
-pub(super) fn serve(
-    line: Line,
-    tasks: &Receiver<Task>,
-    sleeper: Sleeper,
-    gone: &Arc<OnceLock<String>>,
-) {
+pub(super) fn serve(line: Line, tasks: &Receiver<Task>, sleeper: Sleeper, gone: &Gone) {
     let Line { session, socket, alive } = line;
     let mut session = Session {
         wire: Rc::new(Wire::new(session)),
@@ -50,11 +54,14 @@ pub(super) fn serve(
     };
     let lost = session.run(&socket, tasks, sleeper);
     if let Err(error) = &lost {
-        let _ = gone.set(error.text.clone());
+        let _ = gone.why.set(error.text.clone());
         // Freeing must not wait for a peer that does not answer.
         let _ = socket.shutdown(Shutdown::Both);
     }
     let why = lost.err().map_or_else(|| "the session was closed".into(), |error| error.text);
+    // Before the callers hear of it, who may ask for them at once.
+    let orphans = session.jobs.iter().filter_map(Job::orphan);
+    gone.orphans.lock().unwrap_or_else(PoisonError::into_inner).extend(orphans);
     session.jobs.drain(..).for_each(|job| job.abandon(&why));
     // Tasks that came too late; their senders learn it from the dropped reply.
     while tasks.try_recv().is_ok() {}

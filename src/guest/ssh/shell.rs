@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
+use crate::guest::orphan::KILL;
 use crate::guest::{Command, RemoteError};
 use crate::text::shell::quoted;
 
@@ -70,17 +71,6 @@ tar -xpomf - -C "$o" || { head -c 65536 /dev/zero >"$o/.@ID@"; rm -f "$o/.@ID@";
 [ -e "$o/.@ID@" ] || { echo "did not arrive whole" >&2; exit 1; }
 rm -f "$o/.@ID@"
 [ "$o" = "$1" ] || { chmod @MODE@ "$o" && mv "$o" "$1"; }"#;
-
-/// Sends TERM, waits up to two seconds, sends KILL.
-const KILL: &str = r#"for g; do kill -s TERM -- "-$g"; done 2>/dev/null
-n=0
-while [ $n -lt 20 ]; do
-l=; for g; do kill -s 0 -- "-$g" && l=1; done 2>/dev/null
-[ "$l" ] || exit 0
-sleep 0.1; n=$((n+1))
-done
-for g; do kill -s KILL -- "-$g"; done 2>/dev/null
-exit 0"#;
 
 pub(super) fn exec(command: &Command, id: &str) -> Result<Call, RemoteError> {
     let mut input = exports(&command.env)?.into_bytes();

@@ -12,16 +12,20 @@ use crate::guest::sshd;
 struct Between {
     port: u16,
     sent: Arc<AtomicU64>,
+    /// The connection, once there is one.
+    line: Arc<Mutex<Option<TcpStream>>>,
 }
 
 impl Between {
     fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let between = Self { port: listener.local_addr().unwrap().port(), sent: Arc::default() };
-        let sent = between.sent.clone();
+        let port_here = listener.local_addr().unwrap().port();
+        let between = Self { port: port_here, sent: Arc::default(), line: Arc::default() };
+        let (sent, line) = (between.sent.clone(), between.line.clone());
         std::thread::spawn(move || {
             let (ours, theirs) =
                 (listener.accept().unwrap().0, TcpStream::connect(("127.0.0.1", port)).unwrap());
+            *line.lock().unwrap() = Some(ours.try_clone().unwrap());
             let back = (theirs.try_clone().unwrap(), ours.try_clone().unwrap());
             std::thread::spawn(move || carry(back.0, back.1, &AtomicU64::new(0)));
             carry(ours, theirs, &sent);
@@ -44,6 +48,48 @@ impl Between {
                 (last, since) = (now, Instant::now());
             }
         }
+    }
+}
+
+/// Whether the process lives. One that nobody reaps is dead enough.
+fn lives(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// sshd lets a command run on whose connection broke: tried again, it would run beside itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_session_left_running_is_ended_over_another() {
+    for sudo in [false, true] {
+        let sshd = sshd::Sshd::start();
+        let between = Between::start(sshd.target.port);
+        let target = Target { port: between.port, ..sshd.target.clone() };
+        let soon = Duration::from_secs(60);
+        let remote = open(&target, soon, Duration::from_secs(2)).await.unwrap();
+        let pid = sshd.dir.path().join("pid");
+        let text = format!("echo $$ >'{0}.new'; mv '{0}.new' '{0}'; sleep 600", pid.display());
+        let (session, command) = (remote.clone(), Command { sudo, ..script(text) });
+        let running = tokio::spawn(async move { session.exec(command, Box::new(|_, _| {})).await });
+        let end = Instant::now() + soon;
+        while !pid.exists() {
+            assert!(Instant::now() < end && !running.is_finished());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(remote.take_orphans(), [], "it is not lost");
+        let line = between.line.lock().unwrap().take().unwrap();
+        line.shutdown(std::net::Shutdown::Both).unwrap();
+        let lost = running.await.unwrap();
+        assert!(matches!(lost, Err(RemoteError::Lost(_))), "{lost:?}");
+        let orphans = remote.take_orphans();
+        let pid = std::fs::read_to_string(pid).unwrap().trim().to_owned();
+        assert!(orphans.len() == 1 && orphans[0].sudo == sudo && lives(&pid), "{orphans:?}");
+        assert_eq!(remote.take_orphans(), [], "given once");
+        let other = Ssh.connect(&sshd.target, soon).await.unwrap();
+        let ended = other.exec(orphans[0].end(soon), Box::new(|_, _| {})).await.unwrap();
+        assert_eq!((ended, lives(&pid)), (Exit::Code(0), false));
+        // Of a group that is gone there is nothing to end.
+        let again = other.exec(orphans[0].end(soon), Box::new(|_, _| {})).await.unwrap();
+        assert_eq!(again, Exit::Code(0));
     }
 }
 

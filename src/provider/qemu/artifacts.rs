@@ -57,6 +57,10 @@ impl Artifacts for Local {
         self.store.list()
     }
 
+    async fn unreadable(&self) -> Result<Vec<String>, CloudError> {
+        Ok(self.store.unreadable()?.iter().map(ToString::to_string).collect())
+    }
+
     async fn set_lifecycle(
         &self,
         _: &RunCx,

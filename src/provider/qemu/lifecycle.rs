@@ -15,8 +15,20 @@ pub fn uses(layout: &RunDirs, images: &[Image]) -> Result<BTreeMap<String, Strin
         let Ok(work) = layout.0.work(&run) else { continue };
         for machine in std::fs::read_dir(work).into_iter().flatten().flatten() {
             let overlay = machine.path().join(OVERLAY);
-            let below =
-                backing(&overlay).map_err(CloudError::io(format!("read {}", overlay.display())))?;
+            let below = match backing(&overlay) {
+                Ok(below) => below,
+                // It may use any of them.
+                Err(e) => {
+                    let user = format!(
+                        "machine {}, whose disk cannot be read ({e}),",
+                        machine.file_name().display()
+                    );
+                    for image in images {
+                        users.entry(image.id.clone()).or_default().push(user.clone());
+                    }
+                    continue;
+                }
+            };
             let id = below.as_deref().and_then(|disk| disk.parent()?.file_name()?.to_str());
             if let Some(image) = images.iter().find(|i| Some(i.id.as_str()) == id) {
                 users

@@ -96,6 +96,11 @@ impl Local {
         self.reach.get_or_try_init(|| network::reach(self.config.program.as_deref(), cancel)).await
     }
 
+    /// Images that cannot be read, for people.
+    fn left_out(&self) -> Result<Vec<String>, CloudError> {
+        Ok(self.store.unreadable()?.iter().map(|why| format!("left out: {why}")).collect())
+    }
+
     async fn means(&self, cancel: &Cancel) -> Result<boot::Means<'_>, Cancelled> {
         Ok(boot::Means {
             accel: self.accel(cancel).await?,
@@ -146,7 +151,7 @@ impl Provider for Local {
             max_ram_mib: facts::ram_mib(),
             free_bytes: disk::room(&self.config.home),
             missing_prerequisites,
-            notes: Vec::new(),
+            notes: self.left_out()?,
             site: None,
         })
     }

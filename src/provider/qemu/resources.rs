@@ -5,9 +5,9 @@ use async_trait::async_trait;
 use super::Local;
 use super::store::{self, Store};
 use crate::model::image::Image;
-use crate::provider::ledger::{Entry, Kind};
+use crate::provider::ledger::{Entry, Kind, Leak};
 use crate::provider::local_resources::{self, Found, foreign};
-use crate::provider::{CloudError, Resources};
+use crate::provider::{Cleared, CloudError, Resources};
 
 #[async_trait]
 impl Resources for Local {
@@ -24,6 +24,20 @@ impl Resources for Local {
         let mut runs = self.layout.0.runs();
         runs.extend(self::runs(&self.store)?);
         Ok(runs.into_iter().collect())
+    }
+
+    async fn clear_debris(&self, dry_run: bool) -> Result<Cleared, CloudError> {
+        let mut cleared = Cleared::default();
+        let found = self.store.debris()?.into_iter();
+        let found = found.map(|id| (Kind::Image, format!("{id} without a description"), Some(id)));
+        for entry in local_resources::entries(found.collect()) {
+            let id = entry.id.as_deref().unwrap_or_default();
+            match if dry_run { Ok(()) } else { self.store.remove(id) } {
+                Ok(()) => cleared.things.push(entry),
+                Err(e) => cleared.leaks.push(Leak { entry, reason: e.to_string() }),
+            }
+        }
+        Ok(cleared)
     }
 
     async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {

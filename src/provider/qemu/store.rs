@@ -8,7 +8,11 @@ use crate::model::facts::BaseLookup;
 use crate::model::image::{self, Image, State};
 use crate::provider::{self, CloudError};
 use crate::system::durable::{self, sync_dir};
+use crate::system::reading;
 use crate::text::suggest;
+
+/// Size limit of a description; Glance takes no more of properties than a small part of it.
+const MAX_DESCRIPTION: u64 = 16 << 20;
 
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -26,19 +30,36 @@ impl Store {
         self.dir.join(id).join("disk.qcow2")
     }
 
-    /// All images, newest first, including staged ones. Skips directories without image.json.
+    /// All images, newest first, including staged ones. Skips directories without image.json, and
+    /// images that cannot be read, which [`unreadable`](Self::unreadable) lists.
     pub fn list(&self) -> Result<Vec<Image>, CloudError> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(CloudError::io(format!("read {}", self.dir.display()))(e)),
-        };
-        let ids = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
-        let mut images =
-            ids.filter_map(|id| self.get(&id).transpose()).collect::<Result<Vec<_>, _>>()?;
+        let ids = self.ids()?.into_iter();
+        let mut images: Vec<Image> = ids.filter_map(|id| self.get(&id).ok().flatten()).collect();
         images.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         image::tell_copies(&mut images);
         Ok(images)
+    }
+
+    /// Why an image cannot be read, for each such image. Of no other one this is a matter.
+    pub fn unreadable(&self) -> Result<Vec<CloudError>, CloudError> {
+        Ok(self.ids()?.into_iter().filter_map(|id| self.get(&id).err()).collect())
+    }
+
+    /// Directories without a description: what removals that were cut short left. A new image
+    /// appears with its description.
+    pub fn debris(&self) -> Result<Vec<String>, CloudError> {
+        Ok(self.ids()?.into_iter().filter(|id| self.is_debris(id)).collect())
+    }
+
+    /// Names of the store's directories.
+    fn ids(&self) -> Result<Vec<String>, CloudError> {
+        match fs::read_dir(&self.dir) {
+            Ok(entries) => {
+                Ok(entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect())
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(CloudError::io(format!("read {}", self.dir.display()))(e)),
+        }
     }
 
     /// The image with this ID; `Ok(None)` if absent.
@@ -48,16 +69,17 @@ impl Store {
             return Ok(None);
         }
         let path = self.dir.join(id).join("image.json");
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(CloudError::io(format!("read {}", path.display()))(e)),
-        };
-        let image: Image = serde_json::from_slice(&text).map_err(|e| {
-            CloudError::refused(format!("image {id}"), format!("{}: {e}", path.display())).hint(
+        let broken = |why: String| {
+            CloudError::refused(format!("image {id}"), format!("{}: {why}", path.display())).hint(
                 format!("remove {} if the image is of no more use", self.dir.join(id).display()),
             )
-        })?;
+        };
+        let text = match reading::bytes(&path, MAX_DESCRIPTION) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(broken(e.to_string())),
+        };
+        let image: Image = serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
         // What the directory is called is the ID: a copy of a directory has a description that
         // speaks of another.
         let stranger = (image.id != id).then(|| {
@@ -86,6 +108,8 @@ impl Store {
     /// Resolves a bundle's base; `os/<family>` allows only the family. Hidden images are found by
     /// ID and name.
     pub fn find(&self, wanted: &str) -> Result<BaseLookup, CloudError> {
+        // One that cannot be read is no missing one.
+        self.get(wanted)?;
         let images: Vec<Image> =
             self.list()?.into_iter().filter(|i| i.state != State::Staged).collect();
         let family = wanted.strip_prefix("os/");
@@ -127,9 +151,12 @@ impl Store {
 
     /// Whether `images/<id>` exists without a description.
     pub fn is_debris(&self, id: &str) -> bool {
+        let absent = |path: PathBuf| {
+            path.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+        };
         uuid::Uuid::try_parse(id).is_ok()
-            && self.dir.join(id).is_dir()
-            && !self.dir.join(id).join("image.json").exists()
+            && self.dir.join(id).symlink_metadata().is_ok_and(|meta| meta.is_dir())
+            && absent(self.dir.join(id).join("image.json"))
     }
 }
 
@@ -251,6 +278,55 @@ mod tests {
         let store = Store::new(home.path());
         let image = put(&store, "x", "f", State::Active, 0);
         fs::write(store.dir.join(&image.id).join("image.json"), "{").unwrap();
-        assert!(store.list().unwrap_err().to_string().contains("image.json"));
+        assert!(store.need(&image.id).unwrap_err().to_string().contains("image.json"));
+    }
+
+    /// One image is unreadable, and whatever was asked of the store failed with it.
+    #[test]
+    fn an_image_that_cannot_be_read_is_told_and_holds_up_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        let sound = put(&store, "sound", "f", State::Active, 9);
+        let breaks: [(&str, &dyn Fn(&Path)); 4] = [
+            ("empty", &|path| fs::write(path, "").unwrap()),
+            ("cut", &|path| fs::write(path, "{\"id\":").unwrap()),
+            ("a directory", &|path| {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            }),
+            ("a pipe that nobody writes", &|path| {
+                fs::remove_file(path).unwrap();
+                let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+                assert!(made.success());
+            }),
+        ];
+        for (index, (what, breaks)) in breaks.into_iter().enumerate() {
+            let image = put(&store, "broken", "f", State::Active, 0);
+            breaks(&store.dir.join(&image.id).join("image.json"));
+            assert_eq!(store.list().unwrap(), std::slice::from_ref(&sound), "{what}");
+            let told = store.unreadable().unwrap();
+            assert_eq!(told.len(), index + 1, "{what}");
+            assert!(told.iter().any(|e| e.to_string().contains(&image.id)), "{what}: {told:?}");
+            assert!(store.find(&image.id).is_err(), "{what}: it is not missing");
+            assert!(!store.is_debris(&image.id), "{what}");
+        }
+        assert!(
+            matches!(store.find("f").unwrap(), BaseLookup::Found(image) if image.id == sound.id)
+        );
+    }
+
+    /// The process died between the two steps of a removal.
+    #[test]
+    fn what_a_removal_left_is_debris_and_nothing_else_is() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        assert_eq!(store.debris().unwrap(), [""; 0]);
+        let sound = put(&store, "x", "f", State::Active, 0);
+        let gone = put(&store, "y", "f", State::Active, 0);
+        fs::remove_file(store.dir.join(&gone.id).join("image.json")).unwrap();
+        fs::create_dir(store.dir.join("mine")).unwrap();
+        assert_eq!(store.debris().unwrap(), [gone.id.clone()]);
+        store.remove(&gone.id).unwrap();
+        assert_eq!((store.debris().unwrap(), store.list().unwrap()), (vec![], vec![sound]));
     }
 }

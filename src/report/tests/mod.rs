@@ -134,6 +134,7 @@ pub fn plan() -> Plan {
         cloud: "local".into(),
         how: "QEMU 7.2, hardware acceleration (KVM)".into(),
         site: None,
+        larger: Default::default(),
         origin: Origin::Base(Box::new(base)),
         builder: Some(machine("builder")),
         ssh_user: "debian".into(),

@@ -78,6 +78,25 @@ async fn the_commit_and_changes_below_the_bundle_are_told() {
     }
 }
 
+/// A build was `-dirty` for what Ansible or an editor had left.
+#[tokio::test]
+async fn debris_is_no_change_of_the_tree_unless_git_tracks_it() {
+    let tree = Tree::new(&["init", "-q"]);
+    let clean = asked(tree.path()).await;
+    let at = |name: &str| tree.path().join("images/x").join(name);
+    fs::create_dir(at("__pycache__")).unwrap();
+    fs::write(at("__pycache__/x.pyc"), "").unwrap();
+    fs::write(at(".f.swp"), "").unwrap();
+    assert_eq!(asked(tree.path()).await, clean);
+    fs::write(at("new"), "").unwrap();
+    assert!(asked(tree.path()).await.unwrap().ends_with("-dirty"));
+    fs::remove_file(at("new")).unwrap();
+    git(tree.path(), &["add", "-f", "images/x/.f.swp"]);
+    git(tree.path(), &["commit", "-qm", "b"]);
+    fs::write(at(".f.swp"), "1").unwrap();
+    assert!(asked(tree.path()).await.unwrap().ends_with("-dirty"));
+}
+
 #[tokio::test]
 async fn worktrees_and_submodules_are_known() {
     let tree = Tree::new(&["init", "-q"]);

@@ -163,7 +163,8 @@ steps:
     assert_eq!(b.steps[1], plain(StepKind::Shell { text: "apt-get update\ntrue".into() }));
     assert_eq!(b.steps[2], plain(StepKind::Shell { text: "set -x\nls\n".into() }));
     assert_eq!(b.steps[3], plain(StepKind::Script { path: "scripts/a.sh".into() }));
-    assert_eq!(b.steps[4], plain(StepKind::Upload { src: "files".into(), dest: "/srv".into() }));
+    let (src, dest) = ("files".into(), "/srv".into());
+    assert_eq!(b.steps[4], plain(StepKind::Upload { src, dest, mode: None }));
     assert_eq!(b.steps[5], plain(StepKind::Reboot));
     let place = |key: &str| {
         let place = b.locations.of_key(key).unwrap();

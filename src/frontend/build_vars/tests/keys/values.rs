@@ -12,7 +12,7 @@ fn quantities_that_nobody_means_are_errors() {
         ),
         ("machine: {ram: 2M}\n", "`machine.ram` is 2 MiB"),
         ("machine: {disk: 10240}\n", "hint: did you mean `10G`?"),
-        ("machine: {cpus: 2000}\n", "`machine.cpus` is 2000, and at most 256"),
+        ("machine: {cpus: 2000}\n", "`machine.cpus` is 2000, and at most 255"),
         ("volume: {size: 20480}\n", "hint: did you mean `20G`?"),
         ("timeouts: {boot: 5}\n", "hint: did you mean `5m`? `5s` says that seconds are meant"),
         ("steps: [{shell: a, timeout: 600000}]\n", "hint: did you mean `600s`?"),
@@ -27,6 +27,28 @@ fn quantities_that_nobody_means_are_errors() {
         said_more("machine: {ram: 64M, disk: 1, cpus: 1}\ntimeouts: {boot: 5s, ssh: 10}\n"),
         ""
     );
+}
+
+/// It was skipped, booted all the same, and was reported twice.
+#[test]
+fn the_boot_cannot_be_left_out() {
+    let told = said_more("tests: {skip: [dns, boots]}\n");
+    assert!(told.contains("error: `tests.skip` cannot have `boots`"), "{told}");
+    assert_eq!(said_more("tests: {skip: [dns]}\n"), "");
+}
+
+#[test]
+fn a_mode_is_of_three_octal_digits() {
+    let step = |mode: &str| {
+        let upload = format!("{{src: build-vars.yml, dest: /x, mode: {mode}}}");
+        said_more(&format!("steps: [{{upload: {upload}}}]\n"))
+    };
+    for good in ["0640", "640", "'0600'", "\"755\""] {
+        assert_eq!(step(good), "", "{good}");
+    }
+    for bad in ["0", "64", "0o640", "6400", "04755", "0880", "rw-r--r--", "-640", "[6]"] {
+        assert!(step(bad).contains("is no mode of a file"), "{bad}: {}", step(bad));
+    }
 }
 
 #[test]

@@ -1,0 +1,43 @@
+//! What is broken in the local store, and what goes on beside it.
+use super::*;
+
+/// One description was unreadable, and every command failed, whatever it was about.
+#[test]
+fn an_image_that_cannot_be_read_is_told_and_stops_nothing_else() {
+    let factory = with_os(tree(), "other", "");
+    build(&factory, &["os/tiny"]).exits(0);
+    build(&factory, &["os/other"]).exits(0);
+    let (sound, broken) = (ids(&factory, "tiny")[0].clone(), ids(&factory, "other")[0].clone());
+    std::fs::write(factory.home().join("images").join(&broken).join("image.json"), "").unwrap();
+    let left_out = format!("left out: image {broken}");
+    let listed = factory.run(&["image", "list"]).exits(0).says(&left_out).out;
+    assert!(listed.contains(&sound) && !listed.contains(&broken), "{listed}");
+    build(&factory, &["os/tiny"]).exits(0).says(&left_out);
+    assert_eq!(ids(&factory, "tiny").len(), 2);
+    factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says(&left_out);
+    assert_eq!(ids(&factory, "tiny").len(), 1);
+    factory.run(&["sweep"]).exits(0).says(&left_out).says("nothing to sweep");
+    factory.run(&["image", "show", &broken]).exits(20).says("image.json");
+    assert!(factory.home().join("images").join(&broken).join("disk.qcow2").exists());
+}
+
+/// The process died between the two steps of a removal: no image, and no run's.
+#[test]
+fn sweep_takes_what_a_removal_left() {
+    let factory = tree();
+    build(&factory, &["os/tiny"]).exits(0);
+    build(&factory, &["os/tiny"]).exits(0);
+    let all = ids(&factory, "tiny");
+    let (stays, gone) = (&all[0], factory.home().join("images").join(&all[1]));
+    std::fs::remove_file(gone.join("image.json")).unwrap();
+    let would = format!("(no run): would remove image {} without a description", all[1]);
+    factory.run(&["sweep", "--dry-run"]).exits(0).says(&would);
+    assert!(gone.exists());
+    // Of one run nothing else is touched.
+    factory.run(&["sweep", "--run", "20260101-000000-aaaaaa"]).exits(2);
+    assert!(gone.exists());
+    factory.run(&["sweep"]).exits(0).says("(no run): removed image");
+    assert!(!gone.exists());
+    factory.run(&["sweep"]).exits(0).says("nothing to sweep");
+    assert_eq!(ids(&factory, "tiny"), [stays.as_str()]);
+}
