@@ -141,7 +141,8 @@ impl World {
                 };
                 self.reference.run(id).machine &= !gone;
             }
-            Change::Publish(image) => {
+            // Done again, it changes nothing.
+            Change::Publish(image) if live.published.is_none() => {
                 live.published = Some(image.clone());
                 self.reference.publish(id, image);
             }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::frontend;
 use crate::model::definition::Definition;
 use crate::provider::fake::Fault;
+use crate::system::exec::process;
 
 mod gate;
 mod kept;
@@ -51,6 +52,7 @@ fn definitions(tree: &std::path::Path) -> Vec<Definition> {
 async fn take(world: &mut World, step: Step) -> Told {
     let name = |family: usize| FAMILIES[family].name;
     match step {
+        Step::Given { family } => world.given(family).await,
         Step::Begin { slot, family } => world.begin(slot, family).await?,
         Step::Go { slot, fate } => world.go(slot, fate).await?,
         Step::Serve { slot, changes } => {
@@ -99,6 +101,7 @@ async fn play_all(world: &mut World, steps: &[Step]) -> Told {
 }
 
 fn play(place: Where, definitions: &[Definition], steps: &[Step]) -> Result<Counts, String> {
+    process::STARTS_NONE.set(true);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let played = || {
         runtime.block_on(async {

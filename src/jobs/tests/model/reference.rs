@@ -112,14 +112,19 @@ impl Reference {
         self.runs.iter_mut().find(|run| run.id == id).expect("it was begun")
     }
 
-    pub fn publish(&mut self, run: &str, image: &str) {
-        let Run { id, family, base, .. } = self.run(run).clone();
+    pub fn publish(&mut self, run: &str, id: &str) {
+        let Run { family, base, .. } = self.run(run).clone();
+        self.given(family, base, (run, id));
+    }
+
+    /// `image` of `run`, published after all others.
+    pub fn given(&mut self, family: &Family, base: String, (run, id): (&str, &str)) {
         self.images.push(Image {
-            id: image.into(),
+            id: id.into(),
             family: family.name,
             unlisted: family.unlisted,
             base,
-            run: id,
+            run: run.into(),
             standing: Standing::Active,
             protected: false,
             held: false,

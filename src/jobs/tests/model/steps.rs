@@ -6,6 +6,10 @@ use super::reference::MENDED;
 /// is one. `slot`: one of two runs at once. `nth`: counted from the newest image of the family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// An image that was published before.
+    Given {
+        family: usize,
+    },
     Begin {
         slot: usize,
         family: usize,
@@ -102,30 +106,34 @@ const BAD: [Fate; 6] = [
 
 fn step(dice: &mut Dice, families: usize) -> Step {
     let (slot, family, nth) = (dice.below(2), dice.below(families), dice.below(4));
-    match dice.below(44) {
-        0..10 => Step::Begin { slot, family },
-        10..13 => Step::Serve { slot, changes: 1 + dice.below(6) },
-        13..17 => Step::ToPublication { slot },
-        17..25 => Step::Finish { slot },
-        25..29 => Step::Go { slot, fate: dice.of(&BAD) },
-        29 => Step::SpoilPrune { slot, fate: dice.of(&BAD) },
-        30 => Step::Signal { slot },
-        31..33 => Step::Sweep,
-        33 => Step::SpoiltSweep { lost: dice.below(2) == 0 },
-        34 => Step::Rollback { family },
-        35 => Step::Deprecate { family, nth },
-        36..38 => Step::Undo { family, nth },
-        38 => Step::Protect { family, nth, on: dice.below(2) == 0 },
-        39..43 => Step::Prune { family, keep: 1 + dice.below(3) as u32, now: dice.below(2) == 0 },
+    match dice.below(48) {
+        0..8 => Step::Begin { slot, family },
+        8..12 => Step::Given { family },
+        12..14 => Step::Serve { slot, changes: 1 + dice.below(6) },
+        14..18 => Step::ToPublication { slot },
+        18..26 => Step::Finish { slot },
+        26..30 => Step::Go { slot, fate: dice.of(&BAD) },
+        30 => Step::SpoilPrune { slot, fate: dice.of(&BAD) },
+        31 => Step::Signal { slot },
+        32..34 => Step::Sweep,
+        34 => Step::SpoiltSweep { lost: dice.below(2) == 0 },
+        35..37 => Step::Rollback { family },
+        37 => Step::Deprecate { family, nth },
+        38..40 => Step::Undo { family, nth },
+        40 => Step::Protect { family, nth, on: dice.below(2) == 0 },
+        41..46 => Step::Prune { family, keep: 1 + dice.below(3) as u32, now: dice.below(2) == 0 },
         _ => Step::Clock { seconds: dice.of(&[-90_000, -3600, -61, -1, 59, 3600, 90_000]) },
     }
 }
 
-/// The sequence of a seed.
+/// The sequence of a seed. It begins with some images, for builds take time.
 pub fn drawn(seed: u64, families: usize) -> Vec<Step> {
     let mut dice = Dice::new(seed);
-    let length = 6 + dice.below(26);
-    (0..length).map(|_| step(&mut dice, families)).collect()
+    let given = (0..dice.below(7)).map(|_| Step::Given { family: dice.below(families) });
+    let mut steps: Vec<Step> = given.collect();
+    let length = 4 + dice.below(24);
+    steps.extend((0..length).map(|_| step(&mut dice, families)));
+    steps
 }
 
 /// As it is pasted into a test.

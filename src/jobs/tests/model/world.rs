@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::gate::{Cloud, Gate, Report};
 use super::live::Live;
-use super::reference::{self, FAMILIES, Prune, Reference, SEED, Standing, Verdict};
+use super::reference::{self, FAMILIES, Family, Prune, Reference, SEED, Standing, Verdict};
 use super::run::Obedient;
 use crate::engine::run_dir::{Home, bases_of_live_runs, indexed};
 use crate::jobs::Factory;
@@ -36,20 +36,28 @@ pub enum Where {
     Store,
 }
 
-async fn seed(cloud: &Cloud, home: &Home) {
-    let still = match cloud {
-        Cloud::Memory(memory) => return drop(memory.add_image(SEED, SEED)),
-        Cloud::Store(still) => still,
+/// A published image that no build has made, after those of its family.
+async fn published(cloud: &Cloud, home: &Home, (name, family): (&str, &Family)) -> Image {
+    let mut image = match cloud {
+        Cloud::Memory(memory) => memory.add_image(name, family.name),
+        Cloud::Store(still) => {
+            std::fs::create_dir_all(&home.data).unwrap();
+            let ledger = Ledger::open(&home.data.join("given.jsonl")).unwrap();
+            let run = format!("run-of-{name}");
+            let cx = RunCx::new(&run, ledger, Default::default(), Default::default());
+            let image = still.stage(&cx, name).await.unwrap();
+            std::fs::remove_dir(home.data.join("building").join(&run)).unwrap();
+            image
+        }
     };
-    std::fs::create_dir_all(&home.data).unwrap();
-    let ledger = Ledger::open(&home.data.join("seed.jsonl")).unwrap();
-    let cx = RunCx::new("run-of-seed", ledger, Default::default(), Default::default());
-    let mut image = still.stage(&cx, SEED).await.unwrap();
-    (image.state, image.family) = (State::Active, SEED.into());
-    image.properties.insert(image::FAMILY.into(), SEED.into());
-    image.prove(image.created);
-    cloud.put(image);
-    std::fs::remove_dir_all(home.data.join("building")).unwrap();
+    (image.state, image.family) = (State::Active, family.name.into());
+    image.hidden = family.unlisted;
+    image.properties.insert(image::STATE.into(), image.state.name().into());
+    image.properties.insert(image::FAMILY.into(), family.name.into());
+    let images = cloud.provider().artifacts().list().await.unwrap();
+    let others: Vec<Image> = images.into_iter().filter(|i| i.id != image.id).collect();
+    image.prove(family::published_at(&others, family.name, &image.id, image.created));
+    image
 }
 
 /// What was seen, so that a test can tell that it saw something.
@@ -119,7 +127,9 @@ impl World {
                 program: None,
             }))),
         };
-        seed(&cloud, &homes[0]).await;
+        let nobody = Family { name: SEED, base: "", keep: None, unlisted: false };
+        let seed = published(&cloud, &homes[0], (SEED, &nobody)).await;
+        cloud.put(seed);
         let (gates, heard) = Gate::before(&cloud, &homes);
         let factories = gates.iter().cloned().zip(homes).map(|(gate, home)| factory(gate, home));
         let factories = factories.collect();
@@ -161,6 +171,19 @@ impl World {
         let cx = RunCx::outside(Default::default());
         let set = self.provider().artifacts().set_lifecycle(&cx, image, &to).await;
         set.map(drop).map_err(|e| e.to_string())
+    }
+
+    pub(super) async fn given(&mut self, family: usize) {
+        let family = &FAMILIES[family];
+        let Some(base) = self.reference.base(family.base) else { return };
+        self.begun += 1;
+        let name = format!("{}-{}", family.name, self.begun);
+        let home = self.factories[0].home.clone();
+        let mut image = published(&self.cloud, &home, (&name, family)).await;
+        image.properties.insert(image::BASE.into(), format!("{base}@sha512:00"));
+        let run = image.properties[image::RUN].clone();
+        self.reference.given(family, base, (&run, &image.id));
+        self.cloud.put(image);
     }
 
     /// `image rollback`
