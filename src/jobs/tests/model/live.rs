@@ -1,6 +1,6 @@
 //! Runs that live, one change after the other.
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::Path;
 
 use jiff::SignedDuration;
 use tokio::sync::oneshot;
@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    pub(super) async fn to_publication(&mut self, slot: usize) -> Told {
+    pub(super) async fn serve_to_publication(&mut self, slot: usize) -> Told {
         let publishes = |live: &Live| matches!(live.waits, Some((Change::Publish(_), _)));
         while self.slots[slot]
             .as_ref()
@@ -283,7 +283,7 @@ fn says_unknown(why: &str) -> bool {
 }
 
 /// Takes the last record off a ledger: it says what was made.
-fn unmade(ledger: &PathBuf) {
+fn unmade(ledger: &Path) {
     let text = std::fs::read_to_string(ledger).unwrap();
     let (rest, last) = text.trim_end().rsplit_once('\n').unwrap();
     assert!(last.contains("\"record\":\"made\""), "{last}");

@@ -60,7 +60,7 @@ async fn take(world: &mut World, step: Step) -> Told {
                 world.go(slot, Fate::Served).await?;
             }
         }
-        Step::ToPublication { slot } => world.to_publication(slot).await?,
+        Step::ToPublication { slot } => world.serve_to_publication(slot).await?,
         Step::SpoilPrune { slot, fate } => world.spoil_prune(slot, fate),
         Step::Finish { slot } => world.finish(slot).await?,
         Step::Signal { slot } => world.signal(slot),
