@@ -8,7 +8,7 @@ TEST_THREADS := $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \
-	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash render-corpus sdk-corpus fuzz \
+	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash test-model render-corpus sdk-corpus fuzz \
 	fuzz-guided audit check reference deps clean purge
 
 help: ## Say what there is
@@ -50,6 +50,10 @@ test: ## All tests, real virtual machines included (about a quarter of an hour)
 test-crash: ## kill -9 at every event and ledger record of a build, then sweep; boot sectors for machines (some minutes)
 	@setup/dependencies build run test
 	cargo test --locked --test it -- --include-ignored --nocapture crash::
+
+test-model: ## Random sequences of builds, faults, kills, prunes and sweeps beside a reference model: SECONDS=3600 (SEED=1)
+	@setup/dependencies build run test
+	FACTORY_MODEL_SEED=$(or $(SEED),$(shell date +%s)) FACTORY_MODEL_SECONDS=$(or $(SECONDS),3600) cargo test --locked --lib -- --nocapture jobs::tests::model::all
 
 test-failures: ## What goes wrong, done to real machines (about seven minutes)
 	@setup/dependencies build run test

@@ -31,6 +31,8 @@ mod qmp;
 mod volume;
 mod seed;
 mod staging;
+#[cfg(test)]
+pub mod still;
 mod lifecycle;
 mod store;
 mod wire;

@@ -72,6 +72,12 @@ impl<'a> Staging<'a> {
             .await
     }
 
+    /// Writes a disk as it is.
+    #[cfg(test)]
+    pub fn put(&self, disk: &[u8]) -> io::Result<()> {
+        std::fs::write(self.disk(), disk)
+    }
+
     /// Writes the description, syncs everything, and moves it into the store as a staged image.
     pub async fn finish(self, store: &Store) -> Result<Image, CloudError> {
         let disk = self.disk();

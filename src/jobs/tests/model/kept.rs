@@ -1,0 +1,118 @@
+//! Sequences on which the factory once differed from the reference, or would differ if a row of
+//! issue 13 were open again.
+use super::gate::Fate::*;
+use super::steps::Step::{self, *};
+use super::world::Where;
+use super::{definitions, play};
+
+const ALL: [Where; 3] = [Where::Memory, Where::TwoMachines, Where::Store];
+
+#[track_caller]
+fn holds(places: &[Where], steps: &[Step]) {
+    let tree = tempfile::tempdir().unwrap();
+    let definitions = definitions(tree.path());
+    for place in places {
+        if let Err(why) = play(*place, &definitions, steps) {
+            panic!("{place:?}: {why}");
+        }
+    }
+}
+
+/// A build of a family from begin to end.
+fn built(family: usize) -> [Step; 2] {
+    [Begin { slot: 0, family }, Finish { slot: 0 }]
+}
+
+/// Row 102: the answer to the publication is lost, and the cloud answers nothing after it.
+#[test]
+#[ignore = "row 102 is open"]
+fn a_publication_that_nobody_saw_is_called_unknown() {
+    let to = [
+        Begin { slot: 0, family: 0 },
+        ToPublication { slot: 0 },
+        Go { slot: 0, fate: LostFromSight },
+        Finish { slot: 0 },
+        Sweep,
+    ];
+    holds(&ALL, &to);
+}
+
+/// Row 103: what a run published before another, and pruned after it.
+#[test]
+#[ignore = "row 103 is open"]
+fn a_run_does_not_prune_what_it_has_published() {
+    let to = [
+        Begin { slot: 0, family: 0 },
+        Finish { slot: 0 },
+        Begin { slot: 0, family: 1 },
+        ToPublication { slot: 0 },
+        Go { slot: 0, fate: Served },
+        Begin { slot: 1, family: 1 },
+        Finish { slot: 1 },
+        Finish { slot: 0 },
+    ];
+    holds(&ALL, &to);
+}
+
+/// Row 113: two machines build one definition within a minute.
+#[test]
+#[ignore = "row 113 is open"]
+fn no_two_published_images_have_one_name() {
+    let to = [
+        Begin { slot: 0, family: 0 },
+        Begin { slot: 1, family: 0 },
+        Finish { slot: 0 },
+        Finish { slot: 1 },
+    ];
+    holds(&ALL, &to);
+}
+
+/// Row 130: the next build hid it again, and the one after deleted it.
+#[test]
+#[ignore = "row 130 is open"]
+fn what_a_person_brought_back_stays() {
+    let [begin, finish] = built(0);
+    let to = [
+        begin,
+        finish,
+        begin,
+        finish,
+        begin,
+        finish,
+        Undo { family: 0, nth: 2 },
+        begin,
+        finish,
+        Prune { family: 0, keep: 1, now: true },
+        Deprecate { family: 0, nth: 2 },
+        Prune { family: 0, keep: 1, now: true },
+    ];
+    holds(&ALL, &to);
+}
+
+/// Row 132: images that their own definition hides.
+#[test]
+#[ignore = "row 132 is open"]
+fn what_a_bundle_hides_is_pruned_as_well() {
+    let builds = [built(3), built(3), built(3)];
+    holds(&ALL, builds.as_flattened());
+}
+
+/// Row 140: the process ends while a prune deletes.
+#[test]
+#[ignore = "row 140 is open"]
+fn half_of_an_image_is_swept() {
+    let [begin, finish] = built(1);
+    let to = [
+        Begin { slot: 0, family: 0 },
+        Finish { slot: 0 },
+        begin,
+        finish,
+        begin,
+        finish,
+        begin,
+        SpoilPrune { slot: 0, fate: TornAndKilled },
+        finish,
+        Sweep,
+    ];
+    holds(&ALL, &to);
+}
