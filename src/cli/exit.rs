@@ -354,6 +354,32 @@ mod tests {
         assert_eq!(worst([60, 130, 0]), 130);
     }
 
+    #[test]
+    fn every_end_has_the_documented_code() {
+        use crate::provider::ledger::{Entry, Kind, Leak};
+        let ended = |result: Result<(), RunError>, leaks: usize| {
+            let leak = || {
+                let (kind, name) = (Kind::Machine, "x".into());
+                let entry = Entry { seq: 1, kind, name, id: None, unanswered: None };
+                Leak { entry, reason: "refused".into() }
+            };
+            code(&RunOutcome {
+                result: result.map(|()| None),
+                leaks: std::iter::repeat_with(leak).take(leaks).collect(),
+                kept: None,
+                dir: None,
+                outputs: Vec::new(),
+            })
+        };
+        let smoke = || RunError::Build(BuildError::Smoke { failed: Vec::new(), of: 1 });
+        let stopped = || RunError::Build(BuildError::Cancelled(Cancelled));
+        assert_eq!([ended(Ok(()), 0), ended(Ok(()), 1)], [0, 50]);
+        assert_eq!([ended(Err(smoke()), 0), ended(Err(smoke()), 1)], [40, 60]);
+        assert_eq!([ended(Err(stopped()), 0), ended(Err(stopped()), 1)], [130, 60]);
+        assert_eq!(ended(Err(RunError::Bad(Vec::new())), 0), 10);
+        assert_eq!(ended(Err(RunError::Refused(Vec::new())), 0), 20);
+    }
+
     /// A command that gives a system's directory away is none to name.
     #[test]
     fn only_what_is_the_factorys_is_to_be_taken() {

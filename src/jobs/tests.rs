@@ -20,6 +20,8 @@ use crate::provider::fake::Memory;
 use crate::system::cancel::Cancel;
 use crate::{log, report, wall};
 
+mod heat;
+
 /// Of a tree with `images/x`, and where it lies.
 fn bundle_in(tree: &Path) -> Definition {
     let dir = tree.join("images/x");
