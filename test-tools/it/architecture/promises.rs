@@ -98,6 +98,7 @@ fn compare(
         let whole = begin.is_none();
         entries.push(Entry { document, begin: begin.unwrap_or(quoted), whole, held_by });
     }
+    let mut gone = Vec::new();
     for entry in &entries {
         let sentences = documents.iter().find(|(name, _)| *name == entry.document);
         let sentences = sentences.map_or(&[][..], |(_, list)| list);
@@ -111,7 +112,8 @@ fn compare(
                 wrong.extend(why.map(|why| format!("{document}: {why}: {sentence}")));
             }
             [] => {
-                wrong.push(format!("{document}: no sentence is or begins so (any more): {begin}"))
+                gone.push(entry);
+                wrong.push(format!("{document}: no sentence is or begins so (any more): {begin}"));
             }
             _ => wrong.push(format!("{document}: {} sentences begin so: {begin}", meant.len())),
         }
@@ -120,13 +122,24 @@ fn compare(
         for sentence in sentences {
             let count =
                 entries.iter().filter(|e| e.document == *document && e.means(sentence)).count();
-            if count != 1 {
-                let how = if count == 0 { "is not listed" } else { "is listed twice" };
-                wrong.push(format!("{document}: {how}: * {sentence} — `TEST`"));
+            let held_by = likely(document, sentence, &gone);
+            match count {
+                0 => wrong.push(format!("{document}: is not listed: * {sentence} — {held_by}")),
+                1 => {}
+                _ => wrong.push(format!("{document}: is listed twice: {sentence}")),
             }
         }
     }
     wrong
+}
+
+/// What held the sentence that this one may have been: half of its words are here.
+fn likely<'a>(document: &str, sentence: &str, gone: &[&Entry<'a>]) -> &'a str {
+    let words: BTreeSet<&str> = sentence.split(' ').collect();
+    let alike = |entry: &&&Entry| entry.begin.split(' ').filter(|w| words.contains(w)).count();
+    let mut near: Vec<_> = gone.iter().filter(|entry| entry.document == document).collect();
+    near.retain(|entry| 2 * alike(entry) >= entry.begin.split(' ').count());
+    near.into_iter().max_by_key(alike).map_or("`TEST`", |entry| entry.held_by)
 }
 
 /// What changes a sentence's sense alone, so that the listing has it: a number, a bound, a strong
@@ -384,10 +397,10 @@ fn rust_files(dir: &Path) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Tests of a file as rustfmt writes it; a test without a body is none.
+/// Tests of a file as rustfmt writes it; a test without a line of code is none.
 fn tests_of(path: &str, text: &str) -> Vec<String> {
     let mut modules = vec![(0, path.to_owned())];
-    let (mut tests, mut marked) = (Vec::new(), false);
+    let (mut tests, mut marked, mut begun) = (Vec::new(), false, None);
     for line in text.lines() {
         let trimmed = line.trim_start();
         let indent = line.len() - trimmed.len();
@@ -396,6 +409,9 @@ fn tests_of(path: &str, text: &str) -> Vec<String> {
             let apart = if within.is_empty() || within.ends_with(' ') { "" } else { "::" };
             format!("{within}{apart}{name}")
         };
+        if !trimmed.is_empty() && !trimmed.starts_with("//") {
+            tests.extend(begun.take().filter(|_| trimmed != "}"));
+        }
         let words = trimmed.strip_prefix("pub ").unwrap_or(trimmed);
         let words = words.strip_prefix("async ").unwrap_or(words);
         if let Some(name) = words.strip_prefix("mod ").and_then(|m| m.strip_suffix(" {")) {
@@ -407,7 +423,7 @@ fn tests_of(path: &str, text: &str) -> Vec<String> {
         } else if marked && let Some(rest) = words.strip_prefix("fn ") {
             marked = false;
             let name = rest.split('(').next().unwrap_or_default();
-            tests.extend(Some(join(name)).filter(|_| !line.ends_with("{}")));
+            begun = Some(join(name)).filter(|_| !line.ends_with("{}"));
         }
     }
     tests
@@ -426,7 +442,12 @@ fn a_promise_without_a_test_is_told() {
                  b::held_too`\n* Ask us. — advice\n";
     assert_eq!(said(sound, document), [""; 0]);
     for (listing, document, expected) in [
-        (sound, &*format!("{document}* It never ends.\n"), "is not listed: * It never ends."),
+        (
+            sound,
+            &*format!("{document}* It never ends.\n"),
+            "is not listed: * It never ends. — `TEST`",
+        ),
+        (sound, "Nothing leaks now.", "* Nothing leaks now. — `a::tests::held`, `it b::*`"),
         (sound, "Nothing leaks. The wall holds. Ask them.", "or begins so (any more): Ask us."),
         (sound, "Nothing leaks. The wall holds. The wall is.\n\nAsk us.", "2 sentences begin so"),
         (&sound.replace("::held`", "::gone`"), document, "there is no test `a::tests::gone`"),
@@ -467,8 +488,9 @@ fn sentences_are_found_wherever_they_stand() {
 
 #[test]
 fn tests_are_found_with_their_modules() {
-    let text = "#[test]\nfn one() {\n}\n\nfn none() {\n}\n\nmod inner {\n    #[tokio::test]\n    \
-        async fn two() {\n    }\n\n    #[test]\n    fn empty() {}\n}\n\n#[test]\n#[ignore = \"x\"]\n\
-        fn three() {\n}\n";
+    let text = "#[test]\nfn one() {\n    code\n}\n\nfn none() {\n    code\n}\n\nmod inner {\n    \
+        #[tokio::test]\n    async fn two() {\n        code\n    }\n\n    #[test]\n    fn empty() \
+        {}\n\n    #[test]\n    fn hollow() {\n        // code\n    }\n}\n\n#[test]\n\
+        #[ignore = \"x\"]\nfn three() {\n    code\n}\n";
     assert_eq!(tests_of("it a", text), ["it a::one", "it a::inner::two", "it a::three"]);
 }
