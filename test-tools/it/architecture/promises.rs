@@ -357,8 +357,7 @@ fn split(text: &str) -> Vec<String> {
     found
 }
 
-/// SECURITY.md names tests in sentences of their own, which `the_tests_that_security_md_names_exist`
-/// holds.
+/// SECURITY.md names tests in sentences of their own; another test holds these.
 fn is_list_of_tests(sentence: &str) -> bool {
     let Some((name, _)) = sentence.strip_prefix('`').and_then(|s| s.split_once('`')) else {
         return false;
@@ -478,10 +477,10 @@ fn sentences_are_found_wherever_they_stand() {
         "eight goes on (link).",
     ];
     assert_eq!(sentences("README.md", text), expected);
-    let text = "## `image-factory x`\n\n```text\nDoes it\nwell.\n\nUsage: x [OPTIONS]\n\nOptions:\n  \
-        -x, --it <X>\n          The one\n\n          [default: a\n          b]\n\n          Possible \
-        values:\n          - a: first\n  -h, --help\n          Help\n\nExamples:\n  image-factory x   \
-        shows it\n  image-factory y\n```\n";
+    let text = "## `image-factory x`\n\n```text\nDoes it\nwell.\n\nUsage: x [OPTIONS]\n\n\
+        Options:\n  -x, --it <X>\n          The one\n\n          [default: a\n          b]\n\n\
+        \x20         Possible values:\n          - a: first\n  -h, --help\n          Help\n\n\
+        Examples:\n  image-factory x   shows it\n  image-factory y\n```\n";
     let expected = ["Does it well.", "The one", "a: first", "Help", "shows it"];
     assert_eq!(sentences("CLI.md", text), expected);
 }
