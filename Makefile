@@ -113,12 +113,13 @@ audit: ## Dependencies: bans, licences, sources; advisories if their database ca
 	@setup/dependencies build
 	@test-tools/audit
 
-check: ## Formatting and linters
+check: ## Formatting, linters, and a test for each promise of the documents
 	@setup/dependencies build
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	test-tools/lint-shell
 	test-tools/lint-docs
+	test-tools/lint-promises
 
 reference: ## Write CLI.md anew
 	@setup/compile

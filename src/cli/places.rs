@@ -1,9 +1,10 @@
 //! Directories of the factory on this machine, from the environment.
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Failure, err};
 use crate::engine::run_dir::Home;
+use crate::system::paths::real_so_far;
 
 /// Maximum length of the runtime directory, because socket paths are limited to 108 bytes.
 const LONGEST: usize = 31;
@@ -22,17 +23,20 @@ pub fn home(warn: bool) -> Result<Home, Failure> {
             );
             Failure::usage(text).hint("set HOME, or IMAGE_FACTORY_HOME to a directory of yours")
         })?;
-    if !data.is_absolute() {
+    // What a run owns is removed only below a root that does not go upwards.
+    let data = if data.is_absolute() && upwards(&data) { real_so_far(&data) } else { data };
+    if !data.is_absolute() || upwards(&data) {
         // Another directory would be another store, and the images of this one would be gone.
+        let why = match data.is_absolute() {
+            true => "goes upwards from a directory that is not there",
+            false => "depends on where one stands",
+        };
         let variable = if set("IMAGE_FACTORY_HOME").is_some() {
             "IMAGE_FACTORY_HOME"
         } else {
             "XDG_DATA_HOME or HOME"
         };
-        let failure = Failure::usage(format!(
-            "{variable} names {}, which depends on where one stands",
-            data.display()
-        ));
+        let failure = Failure::usage(format!("{variable} names {}, which {why}", data.display()));
         return Err(failure.hint("name a directory by its whole path, from `/` on"));
     }
     // SAFETY: plain system call without arguments.
@@ -54,6 +58,10 @@ pub fn home(warn: bool) -> Result<Home, Failure> {
     Ok(Home { data, runtime })
 }
 
+fn upwards(path: &Path) -> bool {
+    path.components().any(|part| part == Component::ParentDir)
+}
+
 fn plain(path: &str) -> bool {
     path.chars().all(|c| c.is_alphanumeric() || "/_.,+:@-".contains(c))
 }
@@ -67,6 +75,7 @@ fn unfit(dir: &Path, me: u32) -> Option<String> {
         _ if !dir.to_str().is_some_and(plain) => {
             Some(format!("{} has characters that `ssh` would take apart", dir.display()))
         }
+        _ if upwards(dir) => Some(format!("{} goes upwards by `..`", dir.display())),
         Ok(meta) if meta.is_symlink() => Some(format!("{} is a link", dir.display())),
         Ok(meta) if !meta.is_dir() => Some(String::new()),
         Ok(meta) if meta.uid() != me => {
@@ -92,5 +101,6 @@ mod tests {
             std::fs::create_dir(&odd).unwrap();
             assert!(unfit(&odd, me).is_some_and(|why| why.contains("take apart")), "{name}");
         }
+        assert!(unfit(&dir.path().join("../x"), me).is_some_and(|why| why.contains("upwards")));
     }
 }

@@ -30,7 +30,7 @@ pub fn limit(check: &ScriptCheck) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::SKIP;
+    use super::{SKIP, limit};
     use crate::model::check::SCRIPTS;
     use std::process::{Command, Output};
 
@@ -50,6 +50,14 @@ mod tests {
             let out = sh(&["-n"], check.script);
             assert!(out.status.success(), "{}: {}", check.id, String::from_utf8_lossy(&out.stderr));
         }
+    }
+
+    #[test]
+    fn a_check_has_three_minutes_and_fifteen_where_it_fetches_packages() {
+        let slow = SCRIPTS.iter().filter(|check| limit(check) != 180);
+        let mut slow: Vec<_> = slow.map(|check| (check.id, limit(check))).collect();
+        slow.sort();
+        assert_eq!(slow, [("cloud-init-package", 900), ("package-update", 900)]);
     }
 
     /// With the project's linter where it is installed.

@@ -27,6 +27,7 @@ use crate::system::digest::Hasher;
 use crate::system::exec;
 use crate::wall::Wall;
 
+mod bundles;
 mod fake;
 mod smoke;
 mod source;

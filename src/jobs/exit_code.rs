@@ -108,4 +108,31 @@ mod tests {
         assert!(error.to_string().starts_with("cannot read images/x/tests/page: "), "{error}");
         assert_eq!(RunError::Build(error).exit_code(), BUNDLE);
     }
+
+    #[test]
+    fn every_end_has_the_documented_code() {
+        use crate::provider::ledger::{Entry, Kind, Leak};
+        let ended = |result: Result<(), RunError>, leaks: usize| {
+            let leak = || {
+                let (kind, name) = (Kind::Machine, "x".into());
+                let entry = Entry { seq: 1, kind, name, id: None, unanswered: None };
+                Leak { entry, reason: "refused".into() }
+            };
+            RunOutcome {
+                result: result.map(|()| None),
+                leaks: std::iter::repeat_with(leak).take(leaks).collect(),
+                kept: None,
+                dir: None,
+                outputs: Vec::new(),
+            }
+            .exit_code()
+        };
+        let smoke = || RunError::Build(BuildError::Smoke { failed: Vec::new(), of: 1 });
+        let stopped = || RunError::Build(BuildError::Cancelled(Cancelled));
+        assert_eq!([ended(Ok(()), 0), ended(Ok(()), 1)], [0, 50]);
+        assert_eq!([ended(Err(smoke()), 0), ended(Err(smoke()), 1)], [40, 60]);
+        assert_eq!([ended(Err(stopped()), 0), ended(Err(stopped()), 1)], [130, 60]);
+        assert_eq!(ended(Err(RunError::Bad(Vec::new())), 0), 10);
+        assert_eq!(ended(Err(RunError::Refused(Vec::new())), 0), 20);
+    }
 }

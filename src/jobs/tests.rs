@@ -20,6 +20,7 @@ use crate::provider::fake::Memory;
 use crate::system::cancel::Cancel;
 use crate::{log, report, wall};
 
+mod heat;
 mod model;
 mod records;
 

@@ -27,6 +27,8 @@ mod smoke;
 mod steps;
 mod timeouts;
 #[cfg(test)]
+mod defaults_tests;
+#[cfg(test)]
 mod peak_tests;
 #[cfg(test)]
 mod placement_tests;

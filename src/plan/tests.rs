@@ -53,7 +53,7 @@ pub(super) fn facts() -> Facts {
     }
 }
 
-fn bundle(vars: &str) -> Definition {
+pub(super) fn bundle(vars: &str) -> Definition {
     load(vars).1.unwrap()
 }
 

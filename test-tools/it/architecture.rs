@@ -4,6 +4,7 @@ use std::path::Path;
 
 mod doors;
 mod layers;
+mod promises;
 mod ratchet;
 mod source;
 mod tokens;

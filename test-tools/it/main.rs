@@ -5,6 +5,7 @@
 mod architecture;
 mod checksums;
 mod cli;
+mod commands;
 mod compile;
 mod definition;
 mod family;

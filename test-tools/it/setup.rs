@@ -411,3 +411,28 @@ fn the_definitions_that_come_with_the_factory_are_sound() {
         said(&output)
     );
 }
+
+/// `upgrade`, `packages` and `default_user`, which docs/operating-systems.md gives a meaning.
+#[test]
+fn vars_of_a_definition_steer_the_playbook_of_its_family() {
+    for family in ["debian", "redhat"] {
+        let path = tree().join(format!("os/families/{family}/ansible/bootstrap.yml"));
+        let plays: Value = serde_yaml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let vars = &plays[0]["vars"];
+        assert_eq!((&vars["upgrade"], &vars["default_user"]), (&true.into(), &"".into()));
+        assert!(vars["packages"].as_sequence().is_some_and(|all| all.len() > 3), "{family}");
+        let text = |value: &Value| serde_yaml::to_string(value).unwrap();
+        let tasks: Vec<&Value> = plays[0]["tasks"].as_sequence().unwrap().iter().collect();
+        let called = |name: &str| {
+            let task = tasks.iter().copied().find(|task| task["name"].as_str() == Some(name));
+            task.unwrap_or_else(|| panic!("{family}: {name}"))
+        };
+        let upgrade = called("Upgrade all packages");
+        assert_eq!(upgrade["when"].as_str(), Some("upgrade | bool"), "{}", text(upgrade));
+        let install = called("Base packages");
+        assert!(text(install).contains("packages }}"), "{}", text(install));
+        let named = "default_user | length > 0";
+        let user = tasks.iter().find(|task| task["when"].as_str() == Some(named)).unwrap();
+        assert!(text(user).contains("name: {{ default_user }}"), "{}", text(user));
+    }
+}

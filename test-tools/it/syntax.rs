@@ -232,6 +232,17 @@ fn a_list_may_end_in_yaml() {
     }
 }
 
+/// Roles that only a run installs would be errors to Ansible.
+#[test]
+fn with_a_list_ansible_is_not_asked_and_that_is_said() {
+    let factory = with("- hosts: all\n  roles: [no_such_role.x]\n");
+    let factory = factory.file("images/x/requirements.yml", "roles: [no_such_role.x]\n");
+    let ran = factory.run(&["validate"]).exits(0);
+    ran.says(
+        "images/x/ansible/bootstrap.yml is not checked by Ansible itself: a run installs what its",
+    );
+}
+
 /// That Ansible is not asked where other errors come first was not said.
 #[test]
 fn a_check_that_errors_put_off_is_said_in_one_line() {

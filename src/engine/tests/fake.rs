@@ -35,6 +35,8 @@ pub(super) struct Answers {
     pub restarts: u32,
     /// What was run, with the port of the machine.
     pub scripts: Vec<(u16, String)>,
+    /// Environment of what was run, by the script.
+    pub told: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// Port, and the restarts there had been at its begin.
@@ -80,6 +82,7 @@ impl Remote for FakeRemote {
         let mut answers = self.0.0.lock().unwrap();
         let script = String::from_utf8_lossy(&command.script).into_owned();
         answers.scripts.push((self.1, script.clone()));
+        answers.told.insert(script.clone(), command.env.clone());
         if answers.restarts_at.as_ref().is_some_and(|text| script.contains(text)) {
             answers.restarts += 1;
         }

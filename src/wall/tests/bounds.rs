@@ -1,5 +1,6 @@
 //! What runs behind the wall has bounds, and reaches nothing of the wall's own.
 use super::*;
+use crate::system::exec::joint;
 
 /// How a script ends behind the wall, under these limits. It has a minute, and what it leaves is
 /// gone when this returns.
@@ -93,4 +94,11 @@ async fn nothing_reaches_the_walls_own_process() {
                   print(os.listdir('/proc/1'))\n";
     let said = ends(LimitSettings::default(), "/usr/bin/python3", script).await;
     assert_eq!(said, "seize EPERM\nattach EPERM\nread EPERM\nwrite EPERM\n[]\n");
+}
+
+#[test]
+fn what_the_owner_says_nothing_of_has_the_documented_limit() {
+    let all = joint::machine_memory().unwrap();
+    let joint = wall(Settings::default(), &[]).joint();
+    assert_eq!((joint.processes, joint.memory / 3, joint.memory % 3), (4096, all / 4, 0));
 }

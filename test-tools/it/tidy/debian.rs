@@ -72,7 +72,8 @@ fn every_place_of_a_debian_machine_is_cleaned() {
         assert!(left.iter().any(|l| l.contains(path)), "{path} is not in {left:#?}");
     }
     tree.write("etc/machine-id", "@ID@\n");
-    tree.tidy(TIDY_PARTS);
+    let said = tree.tidy(TIDY_PARTS);
+    assert!(said.contains("trimmed"), "{said}");
     tree.assert(&[BOTH, FILES]);
     assert_eq!(tree.leftovers(), [""; 0]);
 }

@@ -244,3 +244,15 @@ async fn a_cloud_without_consoles_says_so_as_what_it_cannot_do() {
         assert!(matches!(error, CloudError::Unable { .. }), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn a_machine_boots_from_the_image_itself_and_without_a_keypair() {
+    let server = cloud().await;
+    project(&server).await;
+    boots(&server, &spec(&["dmz"], |_| {})).await.unwrap();
+    let body = &posted(&server, POST_SERVERS).await[0]["server"];
+    assert!(body["imageRef"].is_string(), "{body}");
+    for key in ["block_device_mapping_v2", "key_name"] {
+        assert_eq!(body.get(key), None, "{body}");
+    }
+}

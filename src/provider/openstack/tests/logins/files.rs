@@ -148,6 +148,9 @@ fn a_file_of_aliases_is_no_bomb() {
             .to_string()
             .contains("is not YAML as openstacksdk reads it")
     );
+    let long = format!("# {}\n", "x".repeat(1 << 20));
+    let error = of_files(&[("clouds.yaml", &long)], "dev", &[]).unwrap_err();
+    assert!(error.to_string().contains("is longer than 1 MiB"), "{error}");
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! What a bundle's own steps and checks are promised.
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// Builds with these scripts as the bundle's checks.
+async fn tested(world: &World, checks: &[(&str, &str)]) -> Outcome {
+    let plan = world.plan();
+    let mut smoke = plan.smoke.clone().unwrap();
+    std::fs::create_dir(world.dir.path().join("tests")).unwrap();
+    for (path, text) in checks {
+        let file = world.dir.path().join(path);
+        std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        smoke.tests.push(path.into());
+    }
+    world.build_plan(Plan { smoke: Some(smoke), ..plan }).await
+}
+
+fn of_the_bundle(world: &World, verdict: Verdict) -> Vec<(String, String)> {
+    let mut checks = world.checks(verdict);
+    checks.retain(|(id, _)| id.starts_with("tests/"));
+    checks
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_pass_with_0_skip_with_77_and_fail_otherwise() {
+    let world = World::new();
+    {
+        let mut answers = world.fake.0.lock().unwrap();
+        answers.exits.extend([("one that skips".into(), 77), ("one that fails".into(), 3)]);
+    }
+    let checks = ["passes", "skips", "fails"];
+    let texts = checks.map(|end| (format!("tests/{end}"), format!("# one that {end}")));
+    let texts = texts.each_ref().map(|(path, text)| (path.as_str(), text.as_str()));
+    let outcome = tested(&world, &texts).await;
+    assert!(matches!(outcome.result, Err(BuildError::Smoke { .. })), "{:?}", outcome.result);
+    for (verdict, id) in
+        [Verdict::Passed, Verdict::Skipped, Verdict::Failed].into_iter().zip(checks)
+    {
+        let expected = (format!("tests/{id}"), "all is well".to_owned());
+        assert_eq!(of_the_bundle(&world, verdict), [expected], "the last line is the reason");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_and_steps_are_told_what_they_run_for() {
+    let world = World::new();
+    assert!(tested(&world, &[("tests/page.sh", "# ask for it")]).await.result.is_ok());
+    let answers = world.fake.0.lock().unwrap();
+    let env = |part: &str| {
+        let (_, env) = answers.told.iter().find(|(script, _)| script.contains(part)).unwrap();
+        env.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect::<BTreeMap<_, _>>()
+    };
+    let check = env("# ask for it");
+    for (key, value) in [
+        ("FACTORY_HOSTNAME", "factory-r1-smoke-a"),
+        ("FACTORY_USER", "debian"),
+        ("FACTORY_BUNDLE", "x"),
+        ("FACTORY_IMAGE_NAME", "x-1"),
+    ] {
+        assert_eq!(check[key], value, "{key}");
+    }
+    for number in ["FACTORY_DISK_BYTES", "FACTORY_NOW"] {
+        assert!(check[number].parse::<u64>().is_ok_and(|n| n > 1 << 20), "{number}");
+    }
+    let ran = answers.scripts.iter().filter(|(_, script)| script.contains("# ask for it"));
+    assert_eq!(ran.count(), 1, "in the first machine alone");
+    let step = env("install-it");
+    assert_eq!(
+        ["FACTORY_RUN", "FACTORY_BUNDLE", "FACTORY_IMAGE_NAME"].map(|key| step[key]),
+        ["r1", "x", "x-1"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_from_outside_reaches_the_machine_with_its_host_key_pinned() {
+    let world = World::new();
+    let text = "# image-factory: outside\n\
+         grep -q '^Host machine$' \"$FACTORY_SSH_CONFIG\" || exit 1\n\
+         grep -q '^StrictHostKeyChecking yes$' \"$FACTORY_SSH_CONFIG\" || exit 2\n\
+         grep -q \"^Port $FACTORY_PORT$\" \"$FACTORY_SSH_CONFIG\" || exit 3\n\
+         [ -n \"$FACTORY_HOST\" ] && [ -d tests ] && echo \"$FACTORY_HOSTNAME\"";
+    let inside = format!("# {}\n{text}", "1\n# ".repeat(9));
+    let checks = [("tests/outside", text), ("tests/too-late", inside.as_str())];
+    let outcome = tested(&world, &checks).await;
+    assert!(outcome.result.is_ok(), "{:?}", outcome.result);
+    assert_eq!(
+        of_the_bundle(&world, Verdict::Passed),
+        [("tests/outside", "factory-r1-smoke-a"), ("tests/too-late", "all is well")]
+            .map(|(id, reason)| (id.to_owned(), reason.to_owned())),
+        "the second has its mark below the first ten lines"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_is_tried_again_as_often_as_it_says() {
+    for retries in [0, 2] {
+        let world = World::new();
+        world.fake.0.lock().unwrap().exits.push(("install-it".into(), 1));
+        let mut plan = world.plan();
+        plan.steps[0].retries = retries;
+        let result = world.build_plan(plan).await.result;
+        assert!(matches!(result, Err(BuildError::Step { .. })), "{result:?}");
+        let answers = world.fake.0.lock().unwrap();
+        let tries = answers.scripts.iter().filter(|(_, script)| script.contains("install-it"));
+        assert_eq!(tries.count(), 1 + retries as usize);
+    }
+}
+
+/// `--keep-on-failure`, of a build and of `test`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_check_leaves_the_machine_up_where_it_is_to_be_kept() {
+    let (world, wall) = (World::new(), no_wall());
+    world.fake.0.lock().unwrap().exits.push(("--failed".into(), 1));
+    let plan = world.plan();
+    let ledger = Ledger::open(&world.dir.path().join("ledger.jsonl")).unwrap();
+    let cx = RunCx::new(&plan.run, ledger, Events::default(), Cancel::default());
+    let outcome = build(&site(&world, &world.fake.clone(), &plan, &cx, &wall)).await;
+    assert!(matches!(outcome.result, Err(BuildError::Smoke { .. })), "{:?}", outcome.result);
+    let kept = outcome.kept.expect("a machine that was kept");
+    assert_eq!(kept.machine, "factory-r1-smoke-a");
+    assert!(kept.ssh[0].ends_with("ssh") && kept.ssh.len() > 3, "{:?}", kept.ssh);
+    assert!(outcome.leaks.is_empty(), "{:?}", outcome.leaks);
+}
