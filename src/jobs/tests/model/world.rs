@@ -263,7 +263,7 @@ impl World {
         let families = [(asked.family.to_owned(), policy)];
         let building =
             bases_of_live_runs(&self.factories[asked.home].home).map_err(|e| e.to_string())?;
-        let request = prune::Request { families: &families, building: &building, dry_run };
+        let request = prune::Request { families: &families, building: &building, own: None, dry_run };
         let cx = RunCx::outside(Default::default());
         let done = prune::prune(&*self.gates[asked.home], &cx, request)
             .await
@@ -409,8 +409,7 @@ fn deprecated(image: &Image) -> Lifecycle {
 }
 
 fn brought_back(image: &Image) -> Lifecycle {
-    let hidden = image.hidden && image.hidden_at().is_none();
-    Lifecycle { state: State::Active, hidden, hidden_at: None }
+    image.brought_back(Timestamp::now())
 }
 
 fn standing(image: &Image) -> Standing {
