@@ -405,7 +405,7 @@ fn factory(gate: Arc<Gate>, home: Home) -> Arc<Factory> {
 }
 
 fn deprecated(image: &Image) -> Lifecycle {
-    Lifecycle { state: State::Deprecated, ..image.standing() }
+    image.standing().deprecated()
 }
 
 fn brought_back(image: &Image) -> Lifecycle {
