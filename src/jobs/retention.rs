@@ -13,8 +13,11 @@ use crate::provider::RunCx;
 pub(super) async fn settle_family(setup: Setup<'_>, plan: &Plan, image: &Image, cx: &RunCx) {
     match setup.factory.provider.artifacts().list().await {
         Ok(images) => {
-            if let Some(why) = family::not_current(&images, image) {
-                cx.events.warn(why);
+            match family::not_current(&images, image) {
+                // Its definition has it so.
+                Some(why) if plan.publish.hidden => cx.events.note(why),
+                Some(why) => cx.events.warn(why),
+                None => {}
             }
         }
         Err(e) => {

@@ -271,7 +271,7 @@ async fn a_build_that_does_not_become_current_says_so() {
         handle.events.add(Box::new(recorder.clone()));
         handle.outcome().await.result.unwrap();
         let warning = |e: Stamped| match e.event {
-            Event::Warning { text } => Some(text),
+            Event::Warning { text } | Event::Note { text } => Some(text),
             _ => None,
         };
         let warnings = recorder.events().into_iter().filter_map(warning);

@@ -286,16 +286,30 @@ fn beyond(
     // image.
     let child = images
         .iter()
-        .find(|i| i.base().is_some_and(|(id, _)| id == image.id) && is_current(images, i));
+        .filter(|i| i.base().is_some_and(|(id, _)| id == image.id))
+        .find_map(|i| Some((i, in_use(images, i)?)));
     let user = match (uses.get(&image.id), child) {
         (Some(user), _) => user.clone(),
-        (None, Some(child)) => format!("{} was built from it, and is current", child.name),
+        (None, Some((child, how))) => format!("{} was built from it, and is {how}", child.name),
         (None, None) => return (PruneAction::Delete, why),
     };
     if hidden_at.is_some() {
         (PruneAction::Retain, user)
     } else {
         (PruneAction::Hide, format!("{why}; not deleted: {user}"))
+    }
+}
+
+/// Why an image counts as in use: its family's name means it, it is the latest of a definition that
+/// hides its images, or a person holds it.
+fn in_use(images: &[Image], image: &Image) -> Option<&'static str> {
+    let is_latest =
+        || latest(images, &image.family, true).is_some_and(|latest| latest.id == image.id);
+    match image {
+        _ if is_current(images, image) => Some("current"),
+        _ if image.is_held() => Some("held"),
+        _ if image.hidden && is_latest() => Some("the latest of its definition"),
+        _ => None,
     }
 }
 
@@ -343,7 +357,8 @@ pub fn stale(image: &Image, now: &CurrentInputs) -> Vec<String> {
     if let (Some(had), Some(has)) = (image.properties.get(image::SOURCE), &now.source)
         && had != has
     {
-        why.push(format!("its source is another file now, {has}"));
+        let short: String = has.chars().take("sha512:".len() + 12).collect();
+        why.push(format!("its source is another file now, {short}"));
     }
     why
 }

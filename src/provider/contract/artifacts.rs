@@ -117,6 +117,9 @@ pub(super) async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
             "by its ID it is not found as {to:?}"
         );
     }
+    let held = Lifecycle { held_at: Some(now), ..published.standing() };
+    let seen = cloud.artifacts().set_lifecycle(&run.cx, &published, &held).await.expect("hold it");
+    assert_eq!(seen.standing(), held);
     let back = cloud
         .artifacts()
         .set_lifecycle(&run.cx, &published, &published.standing())

@@ -109,3 +109,26 @@ fn what_was_rolled_back_is_not_repeated_where_no_other_is_current() {
     let images = [hidden(of("a", 1, "d2")), of("b", 2, "d1")];
     assert_eq!(rolled_back(&images, "kid", None, &now("sha512:aa")), None);
 }
+
+/// What an image that is held, or the newest of a bundle that hides, was built from.
+#[test]
+fn the_base_of_an_image_in_use_is_not_deleted() {
+    let base = hidden(image("a", "f", 1, Active));
+    let newest = image("b", "f", 2, Active);
+    let of = |kid: Image| {
+        fates(
+            &[base.clone(), newest.clone(), child(kid, &base), image("k9", "kid", 9, Active)],
+            1,
+            false,
+            &[],
+        )[1]
+        .1
+    };
+    assert_eq!(of(image("k1", "kid", 5, Active)), Delete, "of one that is old");
+    assert_eq!(
+        of(with(image("k1", "kid", 5, Active), image::HELD_AT, "2026-11-20T10:00:00Z")),
+        Retain
+    );
+    assert_eq!(of(Image { hidden: true, ..image("k1", "kid", 10, Active) }), Retain);
+    assert_eq!(of(Image { hidden: true, ..image("k1", "kid", 5, Active) }), Delete);
+}

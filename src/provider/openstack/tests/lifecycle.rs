@@ -125,14 +125,16 @@ async fn another_standing_is_one_patch() {
     assert_eq!(patches(&server).await, [wanted]);
 
     let server = super::cloud().await;
-    glance(&server, record(hide), record(|_| ()), 200).await;
+    glance(&server, record(hide), record(|r| r["factory_held_at"] = json!(AT)), 200).await;
     let (cloud, cx) = openstack(&server);
-    let active = Lifecycle { state: State::Active, hidden: false, hidden_at: None, held_at: None };
+    let held_at = Some(AT.parse().unwrap());
+    let active = Lifecycle { state: State::Active, hidden: false, hidden_at: None, held_at };
     cloud.artifacts().set_lifecycle(&cx, &image(&record(hide)), &active).await.unwrap();
     let wanted = json!([
         { "op": "add", "path": "/factory_state", "value": "active" },
         { "op": "replace", "path": "/os_hidden", "value": false },
         { "op": "remove", "path": "/factory_hidden_at" },
+        { "op": "add", "path": "/factory_held_at", "value": AT },
         { "op": "replace", "path": "/tags", "value": ["factory-published"] },
     ]);
     assert_eq!(patches(&server).await, [wanted]);
