@@ -69,7 +69,7 @@ impl Factory {
             }
             let setup = Setup { factory: self, options };
             if let Some((base, why)) = missing_base(setup, bundle).await? {
-                let added = Some(first(&label, bundle, why));
+                let added = Some(why.to_owned());
                 jobs.push(Job { bundle: base, base: None, added, unfit: None });
             }
         }
@@ -78,6 +78,7 @@ impl Factory {
         jobs.iter_mut().zip(bases).for_each(|(job, base)| job.base = base);
         self.foresee(options, &mut jobs).await?;
         leave_out_unneeded(&mut jobs);
+        say_why_added(&mut jobs);
         Ok(jobs)
     }
 
@@ -287,6 +288,17 @@ fn leave_out_unneeded(jobs: &mut Vec<Job>) {
         for job in jobs.iter_mut() {
             job.base = job.base.filter(|base| *base != at).map(|b| if b > at { b - 1 } else { b });
         }
+    }
+}
+
+/// Puts in words why bases were added, each with a job that it is built for.
+fn say_why_added(jobs: &mut [Job]) {
+    for at in 0..jobs.len() {
+        let is_on_it = |job: &&Job| job.base == Some(at) && job.unfit.is_none();
+        let (job, on_it) = (&jobs[at], jobs.iter().find(is_on_it));
+        let words = job.added.as_ref().zip(on_it);
+        let words = words.map(|(why, on_it)| first(&job.bundle.label, &on_it.bundle, why));
+        jobs[at].added = words;
     }
 }
 
