@@ -260,6 +260,30 @@ fn a_family_has_one_definition() {
     ");
 }
 
+/// An exact name comes before a family: nobody could name that family. And a base may be named by
+/// the one name that a bundle gives its image.
+#[test]
+fn a_target_name_is_no_other_definitions_family() {
+    let tree = Tree::new();
+    for (dir, vars) in [
+        ("images/a", "bundle:\n  name: a\n  img_base: i\nbundle_target_name: web\n"),
+        ("images/b", "bundle:\n  name: b\n  img_base: i\nbundle_target_name: b\n"),
+        ("images/web", "bundle:\n  name: web\n  img_base: golden\n"),
+        ("os/g", "bundle:\n  name: g\n  img_base: golden\nbundle_target_name: golden\n"),
+    ] {
+        tree.write(&format!("{dir}/build-vars.yml"), vars);
+    }
+    assert_eq!(families(&tree, &["images/a", "images/b", "os/g"]), "", "its own is no other's");
+    insta::assert_snapshot!(families(&tree, &["images/a", "images/b", "images/web"]), @r"
+        images/a/build-vars.yml:4:1: error: `bundle_target_name` is `web`, the family of images/web: that name would mean this one image
+            hint: choose another name; the family is at images/web/build-vars.yml:2:3
+    ");
+    let (web, golden) = (tree.bundle("images/web"), tree.bundle("os/g"));
+    let both = [&web, &golden];
+    assert_eq!(super::super::base_among(&both, &web), Some(1));
+    assert_eq!(super::super::base_among(&both, &golden), None, "an image of the cloud");
+}
+
 /// Reached through links or twice, a directory is one definition; a build-vars.yml that is linked
 /// into another is two.
 #[test]
