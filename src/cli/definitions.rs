@@ -26,8 +26,8 @@ impl Context {
         Ok(self.definitions.load(tree, &all, &self.overrides()?, &self.cancel).await?)
     }
 
-    /// All valid definitions of the tree, without `--set`; none outside of a tree. Names the invalid
-    /// ones: nothing can be said of their images.
+    /// All valid definitions of the tree, without `--set`; none outside of a tree. Names the
+    /// invalid ones: nothing can be said of their images.
     pub async fn sound(&self) -> Result<Vec<Definition>, Failure> {
         let Ok(tree) = self.tree() else { return Ok(Vec::new()) };
         let dirs = frontend::all(&tree);

@@ -87,8 +87,9 @@ pub enum Command {
     /// deprecates it.
     ///
     /// The exit code is 0 even if there is nothing to prune, 2 if neither --keep nor a definition
-    /// gives the number to keep, 10 if a definition that would give it is invalid (families of valid
-    /// ones are pruned all the same), and 20 for a family that has neither an image nor a definition.
+    /// gives the number to keep, 10 if a definition that would give it is invalid (families of
+    /// valid ones are pruned all the same), and 20 for a family that has neither an image nor a
+    /// definition.
     /// --dry-run has the same exit codes.
     #[command(
         after_help = "Examples:\n  image-factory image prune --dry-run             show what would \

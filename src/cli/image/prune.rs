@@ -85,14 +85,7 @@ struct Chosen {
 /// not; the errors of an invalid definition are told in its place.
 async fn policies(context: &Context, cloud: &dyn Provider, args: &Args) -> Result<Chosen, Failure> {
     let definitions = context.of_tree().await?;
-    let bundles: Vec<&Definition> =
-        definitions.iter().flatten().map(|loaded| &loaded.bundle).collect();
     let images = cloud.artifacts().list().await?;
-    let known = family::all(&images);
-    let keep = |family: &str| {
-        args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep))
-    };
-    let policy = |keep: u32| Policy { keep, at_once: args.now };
     // Only a definition, or --keep, says which images to keep.
     let asked: Vec<_> =
         definitions.iter().filter_map(findings::read).filter(|b| is_meant(args, &b.name)).collect();
@@ -101,55 +94,83 @@ async fn policies(context: &Context, cloud: &dyn Provider, args: &Args) -> Resul
     if args.keep.is_none() && !shared.is_empty() {
         return Err(Failure::bundle(shared));
     }
-    // Only a name that could be read tells whose definition it is.
-    let unsound = |family: Option<&str>| -> Vec<Diagnostic> {
+    let known = Known { args, definitions: &definitions, families: family::all(&images) };
+    if args.families.is_empty() { known.all() } else { known.named() }
+}
+
+/// What says how many images of a family to keep.
+struct Known<'k> {
+    args: &'k Args,
+    definitions: &'k [LoadResult],
+    /// Those with images.
+    families: Vec<&'k str>,
+}
+
+impl Known<'_> {
+    fn bundles(&self) -> impl Iterator<Item = &Definition> {
+        self.definitions.iter().flatten().map(|loaded| &loaded.bundle)
+    }
+
+    fn policy(&self, family: &str) -> Option<(String, Policy)> {
+        let of_definition = || self.bundles().find(|b| b.name == family).and_then(|b| b.keep);
+        let keep = self.args.keep.or_else(of_definition)?;
+        Some((family.to_owned(), Policy { keep, at_once: self.args.now }))
+    }
+
+    /// Errors of the invalid definitions that may be of this family, or of any.
+    fn unsound(&self, family: Option<&str>) -> Vec<Diagnostic> {
+        // Only a name that could be read tells whose definition it is.
         let of_it = |one: &&LoadResult| {
             let name = findings::read(one).map(|bundle| bundle.name.as_str());
             family.is_none_or(|family| name.is_none_or(|n| n.is_empty() || n == family))
         };
-        let unsound = definitions.iter().filter(of_it).filter_map(|one| one.as_ref().err());
+        let unsound = self.definitions.iter().filter(of_it).filter_map(|one| one.as_ref().err());
         unsound.flat_map(|unsound| unsound.findings.iter().cloned()).collect()
-    };
-    if args.families.is_empty() {
-        let families: Vec<_> =
-            known.iter().filter_map(|f| Some(((*f).to_owned(), policy(keep(f)?)))).collect();
-        if args.keep.is_some() {
+    }
+
+    fn all(&self) -> Result<Chosen, Failure> {
+        let families = self.families.iter().filter_map(|family| self.policy(family)).collect();
+        if self.args.keep.is_some() {
             return Ok(Chosen { families, unsound: Vec::new() });
         }
-        let unsound = unsound(None);
+        let unsound = self.unsound(None);
         // What the words are counts, and not what the store happens to hold.
-        if bundles.iter().all(|b| b.keep.is_none()) {
-            if !unsound.is_empty() {
+        match (self.bundles().any(|b| b.keep.is_some()), unsound.is_empty()) {
+            (true, _) => Ok(Chosen { families, unsound }),
+            (false, false) => Err(Failure::bundle(unsound)),
+            (false, true) => {
+                Err(Failure::usage("no definition of this tree says how many images to `keep`")
+                    .hint(format!("write `keep: 3` into {}, or give --keep 3", build_vars::FILE)))
+            }
+        }
+    }
+
+    fn named(&self) -> Result<Chosen, Failure> {
+        let mut families: Vec<(String, Policy)> = Vec::new();
+        for family in &self.args.families {
+            let policy = self.policy(family);
+            let unsound = if policy.is_none() { self.unsound(Some(family)) } else { Vec::new() };
+            let of_tree = self.bundles().any(|b| b.name == *family);
+            if !of_tree && !unsound.is_empty() {
                 return Err(Failure::bundle(unsound));
             }
-            return Err(Failure::usage(
-                "no definition of this tree says how many images to `keep`",
-            )
-            .hint(format!("write `keep: 3` into {}, or give --keep 3", build_vars::FILE)));
+            // One of this tree may have no image yet.
+            if !self.families.contains(&family.as_str()) && !of_tree {
+                return Err(no_family(family, &self.families));
+            }
+            let policy = policy.ok_or_else(|| {
+                Failure::usage(format!("how many images of {family} are to be kept is not known"))
+                    .hint(format!(
+                        "write `keep: 3` into its {}, or give --keep 3",
+                        build_vars::FILE
+                    ))
+            })?;
+            if !families.iter().any(|(f, _)| f == family) {
+                families.push(policy);
+            }
         }
-        return Ok(Chosen { families, unsound });
+        Ok(Chosen { families, unsound: Vec::new() })
     }
-    let mut families: Vec<(String, Policy)> = Vec::new();
-    for family in &args.families {
-        let found = keep(family);
-        let unsound = if found.is_none() { unsound(Some(family)) } else { Vec::new() };
-        let of_tree = bundles.iter().any(|b| b.name == *family);
-        if !of_tree && !unsound.is_empty() {
-            return Err(Failure::bundle(unsound));
-        }
-        // One of this tree may have no image yet.
-        if !known.contains(&family.as_str()) && !of_tree {
-            return Err(no_family(family, &known));
-        }
-        let keep = found.ok_or_else(|| {
-            Failure::usage(format!("how many images of {family} are to be kept is not known"))
-                .hint(format!("write `keep: 3` into its {}, or give --keep 3", build_vars::FILE))
-        })?;
-        if !families.iter().any(|(f, _)| f == family) {
-            families.push((family.clone(), policy(keep)));
-        }
-    }
-    Ok(Chosen { families, unsound: Vec::new() })
 }
 
 fn is_meant(args: &Args, family: &String) -> bool {
