@@ -7,8 +7,8 @@
 //! or the process ends before or after it. People roll back, deprecate, undo and prune meanwhile,
 //! somebody sweeps, and the clock is set.
 //!
-//! `FACTORY_MODEL_SEED` is that of the first sequence (each has the next), `FACTORY_MODEL_COUNT` how
-//! many there are, `FACTORY_MODEL_SECONDS` for how long there are more.
+//! `FACTORY_MODEL_SEED` is that of the first sequence (each has the next), `FACTORY_MODEL_COUNT`
+//! how many there are, `FACTORY_MODEL_SECONDS` for how long there are more.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

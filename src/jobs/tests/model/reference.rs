@@ -1,5 +1,5 @@
-//! The reference: what must be current, kept, hidden, deleted and said, as docs/life-of-an-image.md,
-//! the row `keep` of BUNDLES.md and the help of `image` have it. It knows neither clocks nor names:
+//! The reference: what must be current, kept, hidden and deleted, as docs/life-of-an-image.md, the
+//! row `keep` of BUNDLES.md and the help of `image` have it. It knows neither clocks nor names:
 //! images stand in the order in which they were published.
 
 /// A definition, whose images are a family.

@@ -1,5 +1,5 @@
-//! One run as a task: its record, plan, build, prune and end, as `jobs::run` does them, without what
-//! is for people.
+//! One run as a task: its record, plan, build, prune and end, as `jobs::run` does them, without
+//! what is for people.
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The steps of a sequence: drawn from a seed, printed as they are written in a test, and made fewer.
+//! The steps of a sequence: drawn from a seed, printed as they are pasted, and made fewer.
 use super::gate::Fate;
 use super::reference::MENDED;
 
