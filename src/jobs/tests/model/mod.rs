@@ -27,12 +27,10 @@ mod steps;
 mod world;
 
 use gate::Fate;
-use reference::{FAMILIES, MENDED, Prune};
+use reference::{FAMILIES, Prune};
 use steps::Step;
 use world::{Counts, Told, Where, World};
 
-/// Of the families, those that are drawn.
-const DRAWN: usize = if MENDED { 4 } else { 3 };
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -147,7 +145,7 @@ fn many(place: Where, count: u64) {
     let work = || {
         let mut sum = Counts::default();
         while let Some(seed) = more() {
-            let steps = steps::drawn(seed, DRAWN);
+            let steps = steps::drawn(seed, FAMILIES.len());
             match play(place, &definitions, &steps) {
                 Ok(counts) => sum.add(&counts),
                 Err(_) => {

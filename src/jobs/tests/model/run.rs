@@ -13,7 +13,7 @@ use crate::guest::{
 };
 use crate::jobs::building::build_in;
 use crate::jobs::factory::Setup;
-use crate::jobs::retention::prune_family;
+use crate::jobs::retention::settle_family;
 use crate::jobs::{Factory, RunOptions};
 use crate::lifecycle::base_name;
 use crate::model::definition::Definition;
@@ -47,6 +47,7 @@ pub async fn run(factory: Arc<Factory>, options: RunOptions, wanted: Wanted) -> 
         cloud: factory.provider.name(),
         name: plan::image_name(definition, *at),
         publishes: true,
+        shows_log: false,
     };
     let results = definition.tree.join("images/target").join(&definition.name);
     let mut dir = RunDir::create(&factory.home, &results, beginning).await.unwrap();
@@ -61,13 +62,13 @@ pub async fn run(factory: Arc<Factory>, options: RunOptions, wanted: Wanted) -> 
     let cx = RunCx::new(run, ledger, Events::default(), options.cancel.child());
     let outcome = build_in(setup, &plan, &cx).await;
     let result = match outcome.result {
-        Ok(Built::Image(image)) => Ok(image.id),
+        Ok(Built::Image(image)) => {
+            settle_family(setup, &plan, &image, &cx).await;
+            Ok(image.id)
+        }
         Ok(other) => Err(format!("{other:?}")),
         Err(e) => Err(e.to_string()),
     };
-    if let (Ok(_), Some(keep)) = (&result, plan.keep) {
-        prune_family(setup, &plan, keep, &cx).await;
-    }
     if outcome.leaks.is_empty() {
         dir.forget();
     }
@@ -96,7 +97,7 @@ async fn planned(
         near_definition: None,
     };
     let facts = Facts { cloud_name: provider.name().into(), cloud, host };
-    let request = plan::Request { run, now: *at, purpose: Purpose::Build { smoke: false } };
+    let request = plan::Request { run, now: *at, purpose: Purpose::Build { smoke: false }, bases: 0 };
     plan::plan(definition, &facts, &request)
         .map_err(|unfit| unfit.wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }

@@ -101,7 +101,7 @@ const BAD: [Fate; 6] = [
     Fate::Killed,
     Fate::ServedAndKilled,
     if MENDED { Fate::LostFromSight } else { Fate::Lost },
-    if MENDED { Fate::TornAndKilled } else { Fate::ServedAndKilled },
+    Fate::TornAndKilled,
 ];
 
 fn step(dice: &mut Dice, families: usize) -> Step {
