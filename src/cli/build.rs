@@ -15,7 +15,6 @@ use crate::jobs::{
 use crate::log::sentences;
 use crate::model::definition::Definition;
 use crate::model::event::seconds;
-use crate::provider::Provider;
 use crate::sweep;
 use crate::text::shell;
 

@@ -3,7 +3,7 @@ use crate::model::category::IMAGES;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::{Context, Failure, LoadResult, build, err, exit, findings};
+use super::{Context, Failure, LoadResult, build, err, findings};
 use crate::engine::Goal;
 use crate::frontend::{self, build_vars};
 use crate::jobs::{RunOptions, RunRequest};

@@ -253,7 +253,7 @@ impl Factory {
             let Some(error) = job.unfit.as_ref().and_then(RunError::of_definition) else {
                 continue;
             };
-            self.not_built(options, job, &error.to_string());
+            self.not_built((options, latest), job, (&error.to_string(), error.exit_code()));
             on_end(index, End::RunOutcome(Box::new(RunOutcome::not_begun(error)), 0.0));
             for other in schedule.ended(index, false) {
                 on_end(other, End::BaseFailed(job.bundle.label.clone()));

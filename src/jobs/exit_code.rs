@@ -112,6 +112,7 @@ mod tests {
     #[test]
     fn every_end_has_the_documented_code() {
         use crate::provider::ledger::{Entry, Kind, Leak};
+        use crate::system::cancel::Cancelled;
         let ended = |result: Result<(), RunError>, leaks: usize| {
             let leak = || {
                 let (kind, name) = (Kind::Machine, "x".into());
