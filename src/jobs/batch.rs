@@ -128,10 +128,7 @@ impl Factory {
                 return RunOutcome::not_begun(error);
             }
         }
-        for (job, text) in jobs.iter().filter_map(|job| Some((job, job.added.clone()?))) {
-            let mut show = (options.show)(&job.bundle.label);
-            show.take(&Stamped { at: Timestamp::now(), event: Event::Note { text } });
-        }
+        announce_added(&options, &jobs);
         let (mut last, mut left): (Option<RunOutcome>, Vec<Leak>) = (None, Vec::new());
         self.schedule((&options, &latest), &jobs, 1, |index, end| match end {
             End::RunOutcome(ended, _) => {
@@ -293,6 +290,14 @@ impl Job {
             options.goal = Goal::Published;
         }
         RunRequest { definition: self.bundle.clone(), options }
+    }
+}
+
+/// Says of each base that is built as well why it is.
+fn announce_added(options: &RunOptions, jobs: &[Job]) {
+    for (job, text) in jobs.iter().filter_map(|job| Some((job, job.added.clone()?))) {
+        let mut show = (options.show)(&job.bundle.label);
+        show.take(&Stamped { at: Timestamp::now(), event: Event::Note { text } });
     }
 }
 

@@ -20,8 +20,11 @@ fn only_told(factory: &Factory, before: &[(std::path::PathBuf, u64)]) {
         let text = path
             .strip_prefix("tree/images/target/x/")
             .is_some_and(|inner| inner.contains('.') || inner.starts_with("runs"));
-        text || ["tree/build.latest.log", "tree/packer.latest.log", "home/naming.lock"]
-            .contains(&&*path)
+        // Locks stay: who waits for one has its file.
+        let lock = path.starts_with("home/turns/");
+        text || lock
+            || ["tree/build.latest.log", "tree/packer.latest.log", "home/naming.lock"]
+                .contains(&&*path)
     };
     let dirs = [
         "tree",
@@ -34,6 +37,7 @@ fn only_told(factory: &Factory, before: &[(std::path::PathBuf, u64)]) {
         "home/cache/downloads",
         "home/checked",
         "home/images",
+        "home/turns",
     ];
     let is_new = |entry: &&(std::path::PathBuf, u64)| {
         !before.contains(entry) && !dirs.iter().any(|dir| entry.0.ends_with(dir))
