@@ -24,8 +24,9 @@ Exit codes:
   40   a smoke test failed; nothing was published
   50   built, but something was left behind: `image-factory sweep` removes it
   60   failed, and something was left behind
+  70   the image is published, but not all of it or its outputs is as asked for
   130  stopped by a signal, and cleaned up
-With several bundles the worst code counts, in this order: 130, 60, 40, 30, 20, 10, 50.
+With several bundles the worst code counts, in this order: 130, 60, 40, 30, 20, 10, 70, 50.
 
 Environment:
   IMAGE_FACTORY_HOME    image store and work files [default: $XDG_DATA_HOME/image-factory]
@@ -46,6 +47,7 @@ const PROVISION: u8 = 30;
 const SMOKE: u8 = 40;
 const BUILT_WITH_LEAKS: u8 = 50;
 const FAILED_WITH_LEAKS: u8 = 60;
+pub const INCOMPLETE: u8 = 70;
 pub const STOPPED: u8 = 130;
 
 /// An error to report, with its exit code.
@@ -169,14 +171,26 @@ pub fn code(ended: &RunOutcome) -> u8 {
     match (&ended.result, ended.leaks.is_empty()) {
         (Ok(_), true) => 0,
         (Ok(_), false) => BUILT_WITH_LEAKS,
+        (Err(e), _) if e.published().is_some() => INCOMPLETE,
         (Err(_), false) => FAILED_WITH_LEAKS,
         (Err(e), true) => run_code(e),
     }
 }
 
-/// From best to worst: built with leftovers, not built, not built with leftovers, stopped.
-const BY_BADNESS: [u8; 9] =
-    [0, BUILT_WITH_LEAKS, USAGE, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
+/// From best to worst: built with leftovers, built in part, not built, not built with leftovers,
+/// stopped.
+const BY_BADNESS: [u8; 10] = [
+    0,
+    BUILT_WITH_LEAKS,
+    INCOMPLETE,
+    USAGE,
+    BUNDLE,
+    CLOUD,
+    PROVISION,
+    SMOKE,
+    FAILED_WITH_LEAKS,
+    STOPPED,
+];
 
 /// Exit code of several runs.
 pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
@@ -207,10 +221,13 @@ fn run_code(e: &RunError) -> u8 {
         RunError::Bad(_) => BUNDLE,
         RunError::Proxy(_) => USAGE,
         RunError::Cloud(e) => kind_code(e.kind()),
-        RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
+        RunError::Output { .. } | RunError::Build(BuildError::Amiss { .. }) => INCOMPLETE,
+        RunError::Refused(_) | RunError::Io { .. } => CLOUD,
         RunError::Build(e) if e.is_cancelled() => STOPPED,
         RunError::Build(e) => match e {
             BuildError::Cloud(_)
+            | BuildError::Unsettled(_)
+            | BuildError::Amiss { .. }
             | BuildError::NotReady { .. }
             | BuildError::Io { .. }
             | BuildError::Wall(_)
@@ -248,6 +265,12 @@ pub fn run_hint(e: &RunError) -> Option<String> {
                 image prune` removes old images"
                 .into(),
         ),
+        RunError::Output { .. } => Some(
+            "`image-factory build --stale BUNDLE` writes missing outputs without a build".into(),
+        ),
+        RunError::Build(BuildError::Unsettled(_)) => {
+            Some("`image-factory image list` shows what is there".into())
+        }
         RunError::Build(BuildError::Fetch(e)) => e.hint().map(str::to_owned),
         RunError::Build(BuildError::Smoke { .. }) => Some(
             "--keep-on-failure leaves the tested \
@@ -350,6 +373,8 @@ mod tests {
             "one that was not built is worse than one that left something"
         );
         assert_eq!(worst([40, 30, 20]), 40);
+        assert_eq!(worst([50, 70, 0]), 70);
+        assert_eq!(worst([70, 10]), 10);
         assert_eq!(worst([40, 60]), 60);
         assert_eq!(worst([60, 130, 0]), 130);
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::event::{Stage, Tally};
-use crate::model::image::{self, Image, State};
-use crate::provider::ledger::{Kind, Leak};
+use crate::model::image::Image;
+use crate::provider::ledger::Leak;
 
 pub mod ansible;
 mod answer;
@@ -20,6 +20,7 @@ mod inventory;
 mod machine;
 mod ready;
 mod signs;
+mod publish;
 mod required;
 pub mod run_dir;
 mod smoke;
@@ -27,7 +28,7 @@ mod source;
 pub mod space;
 mod steps;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tidy;
 mod unwind;
 mod watch;
@@ -35,8 +36,10 @@ mod watch;
 pub use context::BuildContext;
 pub use error::BuildError;
 use error::exec_reason;
+pub use publish::Unsettled;
+use publish::{publish, settled};
 pub use unwind::unwind;
-use unwind::{end_processes, retire};
+use unwind::{end_processes, home, retire};
 
 /// How far the line is walked.
 #[derive(Clone)]
@@ -94,7 +97,15 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
         // use to anybody.
         return Outcome { result, leaks: end_processes(site).await, kept: up };
     }
-    let leaks = unwind(site).await;
+    let published = match &result {
+        Ok(Built::Image(image)) | Err(BuildError::Amiss { image, .. }) => Some(image.id.as_str()),
+        _ => None,
+    };
+    let leaks = home(site, published).await;
+    let result = match result {
+        Err(BuildError::Unsettled(unsettled)) => settled(site, *unsettled, &leaks).await,
+        known => known,
+    };
     Outcome { result, leaks, kept: None }
 }
 
@@ -167,41 +178,4 @@ async fn visited(
     // It did not end because the person left.
     site.cx.cancel.check()?;
     provisioned.map(|()| Built::ShellEnded)
-}
-
-async fn publish(
-    site: &BuildContext<'_>,
-    staged: &Image,
-    tests: Tally,
-) -> Result<Image, BuildError> {
-    let mut publication = site.plan.publish.clone();
-    publication.properties.insert(image::TESTS.into(), tests.to_string());
-    let image = match site.cloud.artifacts().publish(site.cx, staged, &publication).await {
-        Ok(image) => image,
-        // The write may have been done and its answer lost: what the cloud shows counts, if it
-        // proves itself.
-        Err(e) => {
-            let published = |i: &Image| {
-                let of_run = i.properties.get(image::RUN) == Some(&site.plan.run);
-                i.id == staged.id && i.state == State::Active && i.is_ours() && of_run
-            };
-            match site
-                .cloud
-                .artifacts()
-                .list()
-                .await
-                .unwrap_or_default()
-                .into_iter()
-                .find(published)
-            {
-                Some(image) => {
-                    site.cx.events.warn(format!("image {} is published, and yet: {e}", image.id));
-                    image
-                }
-                None => return Err(e.into()),
-            }
-        }
-    };
-    site.cx.ledger.keep(Kind::Image, &image.id)?;
-    Ok(image)
 }

@@ -27,11 +27,11 @@ use crate::system::digest::Hasher;
 use crate::system::exec;
 use crate::wall::Wall;
 
-mod fake;
+pub(crate) mod fake;
 mod smoke;
 mod space;
 mod stopped;
-mod world;
+pub(crate) mod world;
 
 use fake::{Fake, Hang, Nobody};
 use world::{World, no_wall, site};

@@ -105,7 +105,7 @@ impl Factory {
         let mut last: Option<RunOutcome> = None;
         self.schedule(&options, &jobs, 1, |index, end| match end {
             End::RunOutcome(ended, _) => {
-                let well = ended.result.is_ok() && ended.leaks.is_empty();
+                let well = ended.is_built() && ended.leaks.is_empty();
                 if index == 0 || !well {
                     last = Some(*ended);
                 }
@@ -168,7 +168,7 @@ impl Factory {
     ) {
         self.schedule(options, jobs, at_once, |index, end| {
             let built = match &end {
-                End::RunOutcome(ended, _) => ended.result.is_ok(),
+                End::RunOutcome(ended, _) => ended.is_built(),
                 End::BaseFailed(base) => {
                     self.not_built(options, &jobs[index], &format!("base {base} was not built"));
                     false

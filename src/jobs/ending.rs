@@ -36,14 +36,18 @@ impl Ending<'_> {
             Ok(Built::ShellEnded | Built::Tested) => (Ok(()), None),
             Err(e) => (Err(RunError::Build(e)), None),
         };
+        let image = image.or_else(|| result.as_ref().err()?.published().cloned());
         let outputs = self.outputs(image.as_ref()).await;
         let (dir, cx) = (&self.begun.dir, &self.begun.cx);
-        if image.is_some()
-            && let Err(e) = self.output_stage(&outputs).await
+        // Of an image that is not as it was asked for, those before it may still be wanted.
+        let keep = self.plan.keep.filter(|_| result.is_ok());
+        if let Some(image) = &image
+            && let Err(why) = self.output_stage(&outputs).await
+            && result.is_ok()
         {
-            result = Err(RunError::Output(e));
+            result = Err(RunError::Output { image: Box::new(image.clone()), why });
         }
-        if let (Ok(()), Some(_), Some(keep)) = (&result, &image, self.plan.keep) {
+        if let (Some(_), Some(keep)) = (&image, keep) {
             prune_family(self.setup, self.plan, keep, cx).await;
         }
         let record = Record {
@@ -61,12 +65,12 @@ impl Ending<'_> {
         cx.events.emit(finished(&record));
         // Again, now that the end is known: reports tell of it, and the log is whole.
         let written = match dir.record(&record) {
-            Ok(()) => outputs.write(Some(dir.log())).await.map_err(RunError::Output),
-            Err(e) => Err(e.into()),
+            Ok(()) => outputs.write(Some(dir.log())).await,
+            Err(e) => Err(RunError::from(e).to_string()),
         };
-        let outputs = written.unwrap_or_else(|e| {
+        let outputs = written.unwrap_or_else(|why| {
             if result.is_ok() {
-                result = Err(e);
+                result = Err(self.unwritten(image.as_ref(), why));
             }
             Vec::new()
         });
@@ -81,6 +85,17 @@ impl Ending<'_> {
             kept,
             dir: Some(dir.path.clone()),
             outputs,
+        }
+    }
+
+    /// Results or record of a run that went well could not be written.
+    fn unwritten(&self, image: Option<&Image>, why: String) -> RunError {
+        match image {
+            Some(image) => RunError::Output { image: Box::new(image.clone()), why },
+            None => {
+                let path = self.begun.dir.path.clone();
+                RunError::Io { path, source: std::io::Error::other(why) }
+            }
         }
     }
 
@@ -196,6 +211,8 @@ pub(super) fn outcome_of(setup: Setup<'_>, error: Option<&RunError>) -> Outcome 
             Outcome::Rejected
         }
         Some(_) if setup.options.tests() => Outcome::Untested,
+        Some(e) if e.published().is_some() => Outcome::Incomplete,
+        Some(RunError::Build(BuildError::Unsettled(_))) => Outcome::Unknown,
         Some(_) => Outcome::Failed,
     }
 }

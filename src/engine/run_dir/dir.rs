@@ -15,6 +15,7 @@ use super::index::names_of_live_runs;
 use super::{Home, Record, RunDirError};
 use crate::log;
 use crate::model::event::{Events, Sink};
+use crate::model::publication::suffixed;
 use crate::plan::Plan;
 use crate::provider::ledger::{self, Ledger};
 use crate::system::durable::{self, Others};
@@ -228,11 +229,6 @@ impl RunDir {
         // A record that stays costs `sweep` one look.
         let _ = remove(&self.owned);
     }
-}
-
-/// Image name of a run if another run has the plain name.
-pub(super) fn suffixed(name: &str, run: &str) -> String {
-    format!("{name}-{}", run.rsplit('-').next().unwrap_or(run))
 }
 
 fn shown_name(image: &str) -> String {
