@@ -11,6 +11,7 @@ mod ending;
 mod factory;
 mod heat;
 mod outcome;
+mod outputs;
 mod planning;
 mod request;
 mod results;

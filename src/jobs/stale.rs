@@ -1,16 +1,27 @@
 //! Which definitions need a build, and why.
+use std::path::PathBuf;
+
+use super::outputs;
 use crate::frontend::build_vars;
 use crate::lifecycle::lineage;
 use crate::model::definition::Definition;
 use crate::model::family;
+use crate::model::image::Image;
 use crate::provider::{CloudError, Provider};
 
 /// Whether a definition needs a build.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Need {
     /// The reasons.
     Stale(Vec<String>),
     Fresh,
+    /// The image is, and these outputs of it were not written: [`Factory::make_outputs`] does that.
+    ///
+    /// [`Factory::make_outputs`]: super::Factory::make_outputs
+    Outputs {
+        image: Box<Image>,
+        missing: Vec<PathBuf>,
+    },
     /// No image of it exists.
     NeverBuilt,
     /// It has images, but for this reason none that its family's name refers to.
@@ -50,7 +61,10 @@ pub async fn needs(
         let now = lineage::now(cloud, &images, bundle).await?;
         let why = family::stale(image, &now);
         needs.push(match family::rolled_back(&images, image, &now) {
-            _ if why.is_empty() => Need::Fresh,
+            _ if why.is_empty() => match outputs::missing(bundle, image) {
+                missing if missing.is_empty() => Need::Fresh,
+                missing => Need::Outputs { image: Box::new(image.clone()), missing },
+            },
             Some(same) => Need::RolledBack(same.name.clone()),
             None => Need::Stale(why),
         });
@@ -71,7 +85,7 @@ fn spread(needs: &mut [Need], bases: &[Option<(usize, &str)>]) {
         for index in 0..needs.len() {
             let Some((base, label)) = bases[index] else { continue };
             if matches!(needs[base], Need::Stale(_))
-                && matches!(needs[index], Need::Fresh | Need::RolledBack(_))
+                && matches!(needs[index], Need::Fresh | Need::Outputs { .. } | Need::RolledBack(_))
             {
                 needs[index] = Need::Stale(vec![format!("its base {label} is rebuilt")]);
             }

@@ -15,8 +15,8 @@ mod tests;
 mod write;
 
 pub use renderer::{Renderer, serve};
-pub use templates::Rendered;
-pub use write::{Built, Failed, LATEST, OutputError, failed, put, withdraw, write};
+pub use templates::{Rendered, output_of};
+pub use write::{Built, Failed, LATEST, OutputError, RENDERED, failed, put, withdraw, write};
 
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {

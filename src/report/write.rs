@@ -161,7 +161,7 @@ pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, 
 
 /// Rendered templates in the directory of a run. The latest are in `output`; jobs archive every
 /// `output` below `target`, and would archive those of all runs.
-const RENDERED: &str = "rendered";
+pub const RENDERED: &str = "rendered";
 
 /// Path in the directory of a run of what has this path among the latest.
 fn of_run(path: &Path) -> PathBuf {
