@@ -135,7 +135,7 @@ impl Factory {
         let (mut last, mut left): (Option<RunOutcome>, Vec<Leak>) = (None, Vec::new());
         self.schedule((&options, &latest), &jobs, 1, |index, end| match end {
             End::RunOutcome(ended, _) => {
-                let built = is_built(&ended);
+                let built = ended.is_built();
                 match index == 0 || !built {
                     true => last = Some(*ended),
                     false => left.extend(ended.leaks),
@@ -219,7 +219,7 @@ impl Factory {
             let built = match &end {
                 End::RunOutcome(ended, _) => {
                     codes[index] = ended.exit_code();
-                    is_built(ended)
+                    ended.is_built()
                 }
                 End::BaseFailed(base) => {
                     codes[index] = job.base.map_or(0, |base| codes[base]);
@@ -294,11 +294,6 @@ impl Job {
         }
         RunRequest { definition: self.bundle.clone(), options }
     }
-}
-
-/// Whether those on it can be built. What it left behind stops nobody.
-fn is_built(ended: &RunOutcome) -> bool {
-    ended.result.is_ok()
 }
 
 /// Removes added bases that only unfit jobs stand on.

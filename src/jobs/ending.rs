@@ -35,14 +35,18 @@ impl Ending<'_> {
             Ok(Built::ShellEnded | Built::Tested) => (Ok(()), None),
             Err(e) => (Err(RunError::Build(e)), None),
         };
+        let image = image.or_else(|| result.as_ref().err()?.published().cloned());
         let outputs = self.outputs(image.as_ref()).await;
         let (dir, cx) = (&self.begun.dir, &self.begun.cx);
-        if image.is_some()
-            && let Err(e) = self.output_stage(&outputs).await
+        // Of an image that is not as it was asked for, those before it may still be wanted.
+        let settles = result.is_ok();
+        if let Some(image) = &image
+            && let Err(why) = self.output_stage(&outputs).await
+            && result.is_ok()
         {
-            result = Err(RunError::Output(e));
+            result = Err(RunError::Output { image: Box::new(image.clone()), why });
         }
-        if let (Ok(()), Some(image)) = (&result, &image) {
+        if let (true, Some(image)) = (settles, &image) {
             settle_family(self.setup, self.plan, image, cx).await;
         }
         let record = Record {
@@ -72,18 +76,31 @@ impl Ending<'_> {
         };
         // Now that the end is known: reports tell of it, and the log is whole.
         let written = match dir.record(&record) {
-            Ok(()) => outputs.write(Some(ended.exit_code())).await.map_err(RunError::Output),
-            Err(e) => Err(e.into()),
+            Ok(()) => outputs.write(Some(ended.exit_code())).await,
+            Err(e) => Err(RunError::from(e).to_string()),
         };
         match written {
             Ok(outputs) => ended.outputs = outputs,
-            Err(e) if ended.result.is_ok() => ended.result = Err(e),
+            Err(why) if ended.result.is_ok() => {
+                ended.result = Err(self.unwritten(image.as_ref(), why));
+            }
             Err(_) => {}
         }
         if ended.leaks.is_empty() && ended.kept.is_none() {
             dir.forget();
         }
         ended
+    }
+
+    /// Results or record of a run that went well could not be written.
+    fn unwritten(&self, image: Option<&Image>, why: String) -> RunError {
+        match image {
+            Some(image) => RunError::Output { image: Box::new(image.clone()), why },
+            None => {
+                let path = self.begun.dir.path.clone();
+                RunError::Io { path, source: std::io::Error::other(why) }
+            }
+        }
     }
 
     async fn outputs<'o>(&'o self, image: Option<&'o Image>) -> Outputs<'o> {
@@ -210,6 +227,8 @@ pub(super) fn outcome_of(setup: Setup<'_>, error: Option<&RunError>) -> Outcome 
             Outcome::Rejected
         }
         Some(_) if setup.options.tests() => Outcome::Untested,
+        Some(e) if e.published().is_some() => Outcome::Incomplete,
+        Some(RunError::Build(BuildError::Unsettled(_))) => Outcome::Unknown,
         Some(_) => Outcome::Failed,
     }
 }

@@ -61,7 +61,7 @@ const RESULTS: [&str; 4] = ["image.properties", "junit.xml", "manifest.json", "r
 const OUTPUT: &str = "output";
 /// Rendered templates in the directory of a run. Jobs archive every `output` below `target`, and
 /// would archive those of all runs.
-const RENDERED: &str = "rendered";
+pub const RENDERED: &str = "rendered";
 
 /// The outputs of a run, in its directory.
 #[derive(Debug)]

@@ -41,6 +41,17 @@ async fn shown_and_hidden(
     Ok(all)
 }
 
+/// IDs of the project's published images of that name.
+pub async fn published_as(
+    cloud: &OpenStack,
+    name: &str,
+    project: &str,
+    cancel: &Cancel,
+) -> Result<Vec<String>, CloudError> {
+    let all = named_or_hidden(cloud, name, cancel).await?;
+    let own = all.iter().filter(|i| i.name() == name && i.owner() == project && !is_staged(i));
+    Ok(own.map(|i| i.id().to_owned()).collect())
+}
 /// Resolves `wanted` by [`family::meaning`] over all candidates, including foreign images
 /// for lookups by ID or exact name.
 pub async fn base(
