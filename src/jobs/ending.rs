@@ -82,7 +82,7 @@ impl Ending<'_> {
         match written {
             Ok(outputs) => ended.outputs = outputs,
             Err(why) if ended.result.is_ok() => {
-                ended.result = Err(self.unwritten(image.as_ref(), why));
+                ended.result = Err(RunError::unwritten(image.as_ref(), &dir.path, why));
             }
             Err(_) => {}
         }
@@ -90,17 +90,6 @@ impl Ending<'_> {
             dir.forget();
         }
         ended
-    }
-
-    /// Results or record of a run that went well could not be written.
-    fn unwritten(&self, image: Option<&Image>, why: String) -> RunError {
-        match image {
-            Some(image) => RunError::Output { image: Box::new(image.clone()), why },
-            None => {
-                let path = self.begun.dir.path.clone();
-                RunError::Io { path, source: std::io::Error::other(why) }
-            }
-        }
     }
 
     async fn outputs<'o>(&'o self, image: Option<&'o Image>) -> Outputs<'o> {

@@ -1,5 +1,5 @@
 //! How a run ends, for its caller: an image or an error, what was left, and where the outputs are.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::engine::run_dir::RunDirError;
 use crate::engine::{BuildError, SshAccess};
@@ -50,6 +50,14 @@ impl RunError {
             Self::Bad(all) => Some(Self::Bad(all.clone())),
             Self::Refused(all) => Some(Self::Refused(all.clone())),
             _ => None,
+        }
+    }
+
+    /// Results or record of a run that went well could not be written. `dir`: the run's.
+    pub(super) fn unwritten(image: Option<&Image>, dir: &Path, why: String) -> Self {
+        match image {
+            Some(image) => Self::Output { image: Box::new(image.clone()), why },
+            None => Self::Io { path: dir.into(), source: std::io::Error::other(why) },
         }
     }
 
