@@ -205,7 +205,8 @@ impl Job {
 
     /// The session is lost, and what runs in the machine goes on there.
     pub(super) fn orphan(&self) -> Option<Orphan> {
-        let runs = self.reply.is_some() && matches!(self.stage, Stage::Running(_));
+        // The stage is gone with the wire: what matters is that nobody heard of its end.
+        let runs = self.reply.is_some() && !matches!(self.verdict, Some(Ok(_)));
         let groups = self.preface.as_ref().filter(|_| runs)?.groups()?;
         (!groups.is_empty()).then(|| Orphan { groups: groups.to_vec(), sudo: self.sudo })
     }

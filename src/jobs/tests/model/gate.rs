@@ -18,8 +18,8 @@ use crate::provider::ledger::{Entry, Kind};
 use crate::provider::local_resources::{self, LocalResources};
 use crate::provider::qemu::still::Still;
 use crate::provider::{
-    Artifacts, BootSpec, CloudError, Compute, Machine, Power, Provider, Publication, Reboot,
-    Resources, RunCx,
+    Artifacts, BootSpec, Cleared, CloudError, Compute, Machine, Power, Provider, Publication,
+    Reboot, Resources, RunCx,
 };
 
 /// What becomes of a change.
@@ -295,6 +295,10 @@ impl Artifacts for Gate {
         self.cloud.provider().artifacts().list().await
     }
 
+    async fn unreadable(&self) -> Result<Vec<String>, CloudError> {
+        self.cloud.provider().artifacts().unreadable().await
+    }
+
     async fn set_lifecycle(
         &self,
         cx: &RunCx,
@@ -335,6 +339,10 @@ impl Resources for Gate {
         runs.sort();
         runs.dedup();
         Ok(runs)
+    }
+
+    async fn clear_debris(&self, dry_run: bool) -> Result<Cleared, CloudError> {
+        self.cloud.provider().resources().clear_debris(dry_run).await
     }
 
     async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {

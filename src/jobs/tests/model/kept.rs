@@ -39,7 +39,6 @@ fn a_publication_that_nobody_saw_is_called_unknown() {
 
 /// Row 103: what a run published before another, and pruned after it.
 #[test]
-#[ignore = "row 103 is open"]
 fn a_run_does_not_prune_what_it_has_published() {
     let to = [
         Begin { slot: 0, family: 0 },
@@ -69,7 +68,6 @@ fn no_two_published_images_have_one_name() {
 
 /// Row 130: the next build hid it again, and the one after deleted it.
 #[test]
-#[ignore = "row 130 is open"]
 fn what_a_person_brought_back_stays() {
     let [begin, finish] = built(0);
     let to = [
@@ -91,7 +89,6 @@ fn what_a_person_brought_back_stays() {
 
 /// Row 132: images that their own definition hides.
 #[test]
-#[ignore = "row 132 is open"]
 fn what_a_bundle_hides_is_pruned_as_well() {
     let builds = [built(3), built(3), built(3)];
     holds(&ALL, builds.as_flattened());
@@ -99,7 +96,6 @@ fn what_a_bundle_hides_is_pruned_as_well() {
 
 /// Row 140: the process ends while a prune deletes.
 #[test]
-#[ignore = "row 140 is open"]
 fn half_of_an_image_is_swept() {
     let [begin, finish] = built(1);
     let to = [

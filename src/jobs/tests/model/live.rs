@@ -124,8 +124,8 @@ impl World {
         let id = &live.run;
         match change {
             Change::Boot => {
-                // Another machine may have deleted the base, of which this run had made nothing yet;
-                // and a run that was told to end makes nothing more.
+                // Another machine may have deleted the base, of which this run had made nothing
+                // yet; and a run that was told to end makes nothing more.
                 let base = self.reference.run(id).base.clone();
                 let is_there = base == SEED || self.reference.images.iter().any(|i| i.id == base);
                 self.reference.run(id).machine = is_there && live.cancel.check().is_ok();

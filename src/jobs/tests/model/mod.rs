@@ -7,8 +7,8 @@
 //! or the process ends before or after it. People roll back, deprecate, undo and prune meanwhile,
 //! somebody sweeps, and the clock is set.
 //!
-//! `FACTORY_MODEL_SEED` is that of the first sequence (each has the next), `FACTORY_MODEL_COUNT` how
-//! many there are, `FACTORY_MODEL_SECONDS` for how long there are more.
+//! `FACTORY_MODEL_SEED` is that of the first sequence (each has the next), `FACTORY_MODEL_COUNT`
+//! how many there are, `FACTORY_MODEL_SECONDS` for how long there are more.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -27,12 +27,10 @@ mod steps;
 mod world;
 
 use gate::Fate;
-use reference::{FAMILIES, MENDED, Prune};
+use reference::{FAMILIES, Prune};
 use steps::Step;
 use world::{Counts, Told, Where, World};
 
-/// Of the families, those that are drawn.
-const DRAWN: usize = if MENDED { 4 } else { 3 };
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -147,7 +145,7 @@ fn many(place: Where, count: u64) {
     let work = || {
         let mut sum = Counts::default();
         while let Some(seed) = more() {
-            let steps = steps::drawn(seed, DRAWN);
+            let steps = steps::drawn(seed, FAMILIES.len());
             match play(place, &definitions, &steps) {
                 Ok(counts) => sum.add(&counts),
                 Err(_) => {

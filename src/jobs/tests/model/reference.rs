@@ -1,5 +1,5 @@
-//! The reference: what must be current, kept, hidden, deleted and said, as docs/life-of-an-image.md,
-//! the row `keep` of BUNDLES.md and the help of `image` have it. It knows neither clocks nor names:
+//! The reference: what must be current, kept, hidden and deleted, as docs/life-of-an-image.md, the
+//! row `keep` of BUNDLES.md and the help of `image` have it. It knows neither clocks nor names:
 //! images stand in the order in which they were published.
 
 /// A definition, whose images are a family.
@@ -13,7 +13,7 @@ pub struct Family {
     pub unlisted: bool,
 }
 
-/// Whether the factory keeps what rows 102, 103, 113, 130, 132 and 140 of the list of issue 13 ask.
+/// Whether the factory keeps what rows 102 and 113 of the list of issue 13 ask.
 pub const MENDED: bool = false;
 
 pub const SEED: &str = "seed";
@@ -173,8 +173,7 @@ impl Reference {
                 return Verdict::Kept;
             }
             // A run never touches what it has published; nor anybody what a person brought back.
-            let stays = asked.by == Some(&image.run) || image.held;
-            if stays && MENDED || image.protected {
+            if asked.by == Some(&image.run) || image.held || image.protected {
                 return Verdict::Spared;
             }
             let needed = self.needed(image, asked.home);

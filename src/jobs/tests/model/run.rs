@@ -1,5 +1,5 @@
-//! One run as a task: its record, plan, build, prune and end, as `jobs::run` does them, without what
-//! is for people.
+//! One run as a task: its record, plan, build, prune and end, as `jobs::run` does them, without
+//! what is for people.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,7 +97,8 @@ async fn planned(
         near_definition: None,
     };
     let facts = Facts { cloud_name: provider.name().into(), cloud, host };
-    let request = plan::Request { run, now: *at, purpose: Purpose::Build { smoke: false }, bases: 0 };
+    let request =
+        plan::Request { run, now: *at, purpose: Purpose::Build { smoke: false }, bases: 0 };
     plan::plan(definition, &facts, &request)
         .map_err(|unfit| unfit.wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }

@@ -52,6 +52,9 @@ async fn published(cloud: &Cloud, home: &Home, (name, family): (&str, &Family)) 
     };
     (image.state, image.family) = (State::Active, family.name.into());
     image.hidden = family.unlisted;
+    if family.unlisted {
+        image.properties.insert(image::PUBLISHED_HIDDEN.into(), "true".into());
+    }
     image.properties.insert(image::STATE.into(), image.state.name().into());
     image.properties.insert(image::FAMILY.into(), family.name.into());
     let images = cloud.provider().artifacts().list().await.unwrap();
@@ -196,7 +199,7 @@ impl World {
             return Err(format!("{:?} is rolled back, and {due:?} is due", done.map(|i| &i.id)));
         }
         if let Some(image) = done {
-            self.set(image, deprecated(image)).await?;
+            self.set(image, image.standing().deprecated()).await?;
             self.counts.rolled_back += 1;
             self.reference.stands(&image.id, Standing::Deprecated);
         }
@@ -214,7 +217,7 @@ impl World {
     /// `image deprecate`
     pub(super) async fn deprecate(&mut self, family: &str, nth: usize) -> Told {
         let Some((known, image)) = self.chosen(family, nth).await else { return Ok(()) };
-        self.set(&image, deprecated(&image)).await?;
+        self.set(&image, image.standing().deprecated()).await?;
         if known.standing == Standing::Active {
             self.reference.stands(&known.id, Standing::Deprecated);
         }
@@ -225,7 +228,7 @@ impl World {
     /// `image deprecate --undo`
     pub(super) async fn undo(&mut self, family: &str, nth: usize) -> Told {
         let Some((known, image)) = self.chosen(family, nth).await else { return Ok(()) };
-        self.set(&image, brought_back(&image)).await?;
+        self.set(&image, image.brought_back(prune::this_second())).await?;
         self.reference.stands(&known.id, Standing::Active);
         self.reference.image(&known.id).held = true;
         Ok(())
@@ -263,7 +266,8 @@ impl World {
         let families = [(asked.family.to_owned(), policy)];
         let building =
             bases_of_live_runs(&self.factories[asked.home].home).map_err(|e| e.to_string())?;
-        let request = prune::Request { families: &families, building: &building, own: None, dry_run };
+        let (families, building) = (&families[..], &building);
+        let request = prune::Request { families, building, own: None, dry_run };
         let cx = RunCx::outside(Default::default());
         let done = prune::prune(&*self.gates[asked.home], &cx, request)
             .await
@@ -292,7 +296,7 @@ impl World {
         self.now += by;
         for mut image in self.images().await {
             image.created -= by;
-            for key in [image::PUBLISHED_AT, image::HIDDEN_AT] {
+            for key in [image::PUBLISHED_AT, image::HIDDEN_AT, image::HELD_AT] {
                 if let Some(at) = image.properties.get_mut(key) {
                     *at = (at.parse::<Timestamp>().unwrap() - by).to_string();
                 }
@@ -402,14 +406,6 @@ fn factory(gate: Arc<Gate>, home: Home) -> Arc<Factory> {
         home,
         templates: report::Renderer::new("/nonexistent", "render"),
     })
-}
-
-fn deprecated(image: &Image) -> Lifecycle {
-    image.standing().deprecated()
-}
-
-fn brought_back(image: &Image) -> Lifecycle {
-    image.brought_back(Timestamp::now())
 }
 
 fn standing(image: &Image) -> Standing {
