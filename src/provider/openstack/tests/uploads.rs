@@ -91,7 +91,7 @@ impl Bench {
             ssh_from: Vec::new(),
         };
         let mut cloud = OpenStack::new(config).unwrap();
-        cloud.patience = Duration::from_millis(200);
+        cloud.patience = Duration::from_secs(2);
         cloud.artifacts().import(&self.cx.within(SOON), "x", disk).await
     }
 
