@@ -126,7 +126,7 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         }
     }
     let at_once = args.jobs as usize;
-    let rendered = outputs(context, &factory, due.outputs).await?;
+    let rendered = outputs(context, &factory, due.outputs).await;
     if bundles.is_empty() {
         return Ok(ExitCode::from(rendered));
     }
@@ -165,28 +165,21 @@ struct Due {
 }
 
 /// Makes outputs without a build. The exit code.
-async fn outputs(
-    context: &Context,
-    factory: &Factory,
-    due: Vec<(Definition, Image)>,
-) -> Result<u8, Failure> {
+async fn outputs(context: &Context, factory: &Factory, due: Vec<(Definition, Image)>) -> u8 {
     let mut code = 0;
     for (bundle, image) in due {
         match factory.make_outputs(&context.options(), &bundle, &image).await {
             Ok(files) => files.iter().for_each(|file| {
-                err(&format!(
-                    "rendered: {}",
-                    file.strip_prefix(&bundle.tree).unwrap_or(file).display()
-                ))
+                let file = file.strip_prefix(&bundle.tree).unwrap_or(file);
+                err(&format!("rendered: {}", file.display()));
             }),
-            Err(e) if e.published().is_some() => {
-                code = exit_code::INCOMPLETE;
+            Err(e) => {
+                code = exit_code::worst([code, e.exit_code()]);
                 err(&format!("{}: image {} ({}): {e}", bundle.label, image.name, image.id));
             }
-            Err(e) => return Err(e.into()),
         }
     }
-    Ok(code)
+    code
 }
 
 /// Labels of all definitions.

@@ -72,6 +72,10 @@ async fn tell_current(site: &BuildContext<'_>, image: &Image) {
         Some(current) if current.id == image.id => {
             site.cx.events.note(format!("family {family} means {} now", image.name));
         }
+        _ if image.hidden => {
+            let text = format!("image {} is hidden, and no family's current image", image.name);
+            site.cx.events.note(text);
+        }
         Some(other) => site.cx.events.warn(format!(
             "family {family} means {} ({}), and not the image of this run",
             other.name, other.id

@@ -74,12 +74,7 @@ impl Ending<'_> {
             dir: Some(dir.path.clone()),
             outputs: Vec::new(),
         };
-        // Now that the end is known: reports tell of it, and the log is whole.
-        let written = match dir.record(&record) {
-            Ok(()) => outputs.write(Some(ended.exit_code())).await,
-            Err(e) => Err(RunError::from(e).to_string()),
-        };
-        match written {
+        match self.recorded(&record, &outputs, ended.exit_code()).await {
             Ok(outputs) => ended.outputs = outputs,
             Err(why) if ended.result.is_ok() => {
                 ended.result = Err(RunError::unwritten(image.as_ref(), &dir.path, why));
@@ -90,6 +85,18 @@ impl Ending<'_> {
             dir.forget();
         }
         ended
+    }
+
+    /// Writes the record, and the outputs now that the end is known: reports tell of it, and the
+    /// log is whole. Ok: those that people look for.
+    async fn recorded(
+        &self,
+        record: &Record,
+        outputs: &Outputs<'_>,
+        exit_code: u8,
+    ) -> Result<Vec<PathBuf>, String> {
+        self.begun.dir.record(record).map_err(|e| RunError::from(e).to_string())?;
+        outputs.write(Some(exit_code)).await
     }
 
     async fn outputs<'o>(&'o self, image: Option<&'o Image>) -> Outputs<'o> {

@@ -47,8 +47,10 @@ impl Factory {
         let setup = Setup { factory: self, options };
         heat_accepts(setup, &reading(setup), &rendered).await.map_err(failed)?;
         let sources = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
-        let dirs = [of_run(bundle, image), Results::of(bundle).dir().join("output")];
+        let target = Results::of(bundle).dir();
+        let dirs = [of_run(bundle, image), target.join(report::OUTPUT)];
         let write = move || -> Result<Vec<PathBuf>, Vec<report::OutputError>> {
+            let _turn = report::turn(&target);
             let sources = sources.each_ref().map(PathBuf::as_path);
             let [kept, shown] = dirs.map(|dir| report::put(&dir, &rendered, &sources));
             kept.and(shown)

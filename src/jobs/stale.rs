@@ -24,10 +24,7 @@ pub enum Need {
     /// With what could not be compared, if anything.
     Fresh(Option<String>),
     /// The image is, and these outputs of it were not written: [`Factory::make_outputs`] does that.
-    Outputs {
-        image: Box<Image>,
-        missing: Vec<PathBuf>,
-    },
+    Outputs { image: Box<Image>, missing: Vec<PathBuf> },
     /// No image of it exists.
     NeverBuilt,
     /// It has images, but for this reason none that its family's name refers to.

@@ -281,7 +281,9 @@ mod tests {
     async fn now_in(cloud: &Memory, images: &[Image], bundle: &Definition) -> CurrentInputs {
         let home = Home { data: "/nonexistent".into(), runtime: "/nonexistent".into() };
         let (fetch, cancel) = (fetch(&home, &Proxies::default()), Cancel::default());
-        now(Sources { cloud, fetch: &fetch, cancel: &cancel, noted: None }, images, bundle).await.unwrap()
+        now(Sources { cloud, fetch: &fetch, cancel: &cancel, noted: None }, images, bundle)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]

@@ -16,7 +16,9 @@ mod write;
 
 pub use renderer::{Renderer, serve};
 pub use templates::{Rendered, output_of};
-pub use write::{Built, Failed, OutputError, Outputs, RENDERED, put, show_logs, withdraw};
+pub use write::{
+    Built, Failed, OUTPUT, OutputError, Outputs, RENDERED, put, show_logs, turn, withdraw,
+};
 
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {

@@ -10,8 +10,8 @@ use crate::model::image::{self, Image, State};
 use crate::provider::{self, CloudError};
 use crate::system::cancel::Cancel;
 use crate::system::durable::{self, sync_dir};
-use crate::system::reading;
 use crate::system::lock::Held;
+use crate::system::reading;
 use crate::system::wait::{Deadline, Wait};
 use crate::text::suggest;
 
