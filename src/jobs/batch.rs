@@ -145,8 +145,7 @@ impl Factory {
             End::BaseFailed(_) | End::NotBegun => {
                 if let (Some(ended), Some(base)) = (last.take(), jobs[index].base) {
                     let (ended, why) = without_base(ended, &jobs[base].bundle.label);
-                    let not = (why.as_str(), ended.exit_code());
-                    self.not_built((&options, &latest), &jobs[index], not);
+                    self.not_built((&options, &latest), &jobs[index], (&why, ended.exit_code()));
                     last = Some(ended);
                 }
                 false

@@ -45,7 +45,7 @@ impl LatestLogs {
         let shown = match ended.exit_code() {
             0 if self.logs().is_empty() => self.show(&[dir.join(LOG)]),
             0 => Ok(()),
-            code => self.not_built(dir, code),
+            code => self.not_built(dir.clone(), code),
         };
         if let (Err(e), Ok(image)) = (shown, &ended.result) {
             ended.result = Err(RunError::unwritten(image.as_ref(), &dir, e.to_string()));
