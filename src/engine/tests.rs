@@ -250,7 +250,7 @@ async fn a_machine_is_synced_and_asked_to_go_off_before_the_cloud_is() {
     }
 }
 
-/// A source of 10 GiB, planned for the default of 4: Nova refused the boot, after download and
+/// A source larger than the disks that were planned: Nova refused the boot, after download and
 /// upload.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_needs_more_gets_more_or_is_refused_before_it_is_sent() {
@@ -262,23 +262,24 @@ async fn a_source_that_needs_more_gets_more_or_is_refused_before_it_is_sent() {
         disk_gib,
     };
     for (larger, boots) in [
-        (vec![flavor("middle", 9), flavor("large", 12)], Some("id-large")),
-        (vec![flavor("middle", 9)], None),
+        (vec![flavor("middle", 1), flavor("large", 3)], Some("id-large")),
+        (vec![flavor("middle", 1)], None),
     ] {
         let world = World::new();
         let file = world.dir.path().join("disk.raw");
         let disk = std::fs::File::create(&file).unwrap();
-        disk.set_len(10 << 30).unwrap();
+        disk.set_len(2 << 30).unwrap();
         std::os::unix::fs::FileExt::write_at(&disk, &[0x55, 0xaa], 510).unwrap();
         let mut plan = world.plan();
         let wish = Download { from: SourceUri::File(file), sum: None };
         plan.origin = Origin::Url { wish, format: Some(Format::Raw) };
+        plan.timeouts.source = 600; // its checksum is taken
         plan.site = Some(site_admitting(Vec::new()));
         let small = || Some(Named { id: "id-small".into(), name: "small".into() });
         let smoke = plan.smoke.as_mut().unwrap();
         smoke.grow_gib = 0;
         for machine in [plan.builder.as_mut().unwrap(), &mut smoke.first, &mut smoke.second] {
-            machine.flavor = small();
+            (machine.flavor, machine.disk_gib) = (small(), Some(1));
             plan.larger.insert(machine.name.clone(), larger.clone());
         }
         let before = world.cloud.snapshot();
@@ -292,7 +293,7 @@ async fn a_source_that_needs_more_gets_more_or_is_refused_before_it_is_sent() {
             }
             None => {
                 let error = outcome.result.unwrap_err().to_string();
-                assert!(error.contains("needs a disk of 10 GiB, and flavor small"), "{error}");
+                assert!(error.contains("needs a disk of 2 GiB, and flavor small"), "{error}");
                 assert_eq!((booted.len(), world.cloud.snapshot()), (0, before));
             }
         }

@@ -110,6 +110,10 @@ impl World {
         if fate == Fate::Killed {
             return self.killed(slot, false).await;
         }
+        // A second signal ends the way home where it stands, before this change.
+        if tell.is_closed() && live.cancel.for_unwind().check().is_err() {
+            return self.follow(slot, false).await;
+        }
         live.blind |= fate == Fate::LostFromSight;
         if is_done(fate) {
             self.hears(slot, &change);

@@ -149,14 +149,20 @@ impl Reference {
         self.images.retain(|i| i.id != id);
     }
 
-    /// "Pruning never deletes an image from which a machine of a build was made, and on which a
-    /// current image was built."
+    /// "Pruning never deletes an image from which a machine of a build was made, and on which an
+    /// image was built that is current, held, or the newest of a definition that hides its images."
     fn needed(&self, image: &Image, home: usize) -> bool {
         let uses = |r: &Run| r.base == image.id && (r.machine || r.lives && r.home == home);
         let used = self.runs.iter().any(uses);
-        let child = |i: &Image| {
-            i.base == image.id && self.current(i.family).is_some_and(|current| current.id == i.id)
+        let newest = |i: &Image| {
+            let mut active = self.of(i.family).filter(|i| i.standing == Standing::Active);
+            active.next().is_some_and(|newest| newest.id == i.id)
         };
+        let is_used = |i: &Image| {
+            let current = self.current(i.family).is_some_and(|current| current.id == i.id);
+            current || i.held || i.unlisted && newest(i)
+        };
+        let child = |i: &Image| i.base == image.id && is_used(i);
         used || self.images.iter().any(child)
     }
 
