@@ -97,6 +97,12 @@ pub(super) fn unpublishable(image: &Image, publication: &Publication) -> Option<
     }
 }
 
+/// Whether somebody has deprecated the published image, or brought it back. A publication that is
+/// done again, because its answer was lost, leaves that as it is.
+pub(super) fn is_others_by_now(image: &Image) -> bool {
+    image.state == State::Deprecated || image.standing().held_at.is_some()
+}
+
 /// The name to publish under, if image `other` has the wanted one by now. One that the definition
 /// chose is refused then; one of the factory's gets the run's suffix, so that no two are the same.
 pub(super) fn free_name(

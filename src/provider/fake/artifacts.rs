@@ -6,7 +6,9 @@ use std::path::Path;
 use super::Memory;
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
-use crate::provider::artifacts::{free_name, unadoptable, unpublishable, why_immutable};
+use crate::provider::artifacts::{
+    free_name, is_others_by_now, unadoptable, unpublishable, why_immutable,
+};
 use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
 #[async_trait]
@@ -29,6 +31,9 @@ impl Artifacts for Memory {
             let image = world.images.get_mut(&staged.id).ok_or_else(missing)?;
             if let Some(why) = unpublishable(image, publication) {
                 return Err(CloudError::refused(format!("publish {}", publication.name), why));
+            }
+            if is_others_by_now(image) {
+                return Ok(image.clone());
             }
             let at = family::published_at(
                 &there,

@@ -10,7 +10,7 @@ use super::glance::{self, Patch, Record};
 use super::{HASTE, OpenStack, base, settle};
 use crate::model::family;
 use crate::model::image::{self, Image, State, Visibility};
-use crate::provider::artifacts::{free_name, unpublishable};
+use crate::provider::artifacts::{free_name, is_others_by_now, unpublishable};
 use crate::provider::{CloudError, Publication, RunCx};
 use crate::system::cancel::Cancel;
 
@@ -34,6 +34,9 @@ pub async fn publish(
     let now = before.image(&project);
     if let Some(why) = unpublishable(&now, publication) {
         return Err(CloudError::refused(what, why));
+    }
+    if is_others_by_now(&now) {
+        return Ok(now);
     }
     let publishing = Publishing { cloud, cx, what: &what, project: &project };
     let wanted = publishing.wanted(&before, publication).await?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Local, capture, lifecycle};
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
-use crate::provider::artifacts::{free_name, unpublishable};
+use crate::provider::artifacts::{free_name, is_others_by_now, unpublishable};
 use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
 #[async_trait]
@@ -27,6 +27,9 @@ impl Artifacts for Local {
         let now = self.store.need(&staged.id)?;
         if let Some(why) = unpublishable(&now, publication) {
             return Err(CloudError::refused(format!("publish {}", publication.name), why));
+        }
+        if is_others_by_now(&now) {
+            return Ok(now);
         }
         let at = family::published_at(
             &self.store.list()?,
