@@ -15,6 +15,7 @@ use crate::jobs::{
 use crate::log::sentences;
 use crate::model::definition::Definition;
 use crate::model::event::seconds;
+use crate::model::image::Image;
 use crate::sweep;
 use crate::text::shell;
 
@@ -33,6 +34,7 @@ pub struct Args {
     /// Build only stale bundles: the definition changed, the base has a different current image, or
     /// the base is rebuilt too
     ///
+    /// Outputs of a current image that are missing on this machine are rendered without a build.
     /// Without BUNDLE, checks every definition that has an active image. A definition that was
     /// never built is built only if it is named. A rolled-back image is not rebuilt until its
     /// inputs change.
@@ -115,13 +117,19 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         err(&line);
     }
     let factory = context.factory(cloud)?;
+    let mut due = Due::default();
     if args.stale {
-        bundles = stale(context, &factory, bundles, args).await?;
-        if bundles.is_empty() || args.dry_run {
+        due = stale(context, &factory, bundles, args).await?;
+        bundles = std::mem::take(&mut due.builds);
+        if args.dry_run {
             return Ok(ExitCode::SUCCESS);
         }
     }
     let at_once = args.jobs as usize;
+    let rendered = outputs(context, &factory, due.outputs).await;
+    if bundles.is_empty() {
+        return Ok(ExitCode::from(rendered));
+    }
     let mut options = RunOptions {
         keep_on_failure: args.keep_on_failure,
         smoke: !args.no_smoke,
@@ -145,7 +153,33 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     for (index, ended) in untold {
         tell(&jobs[index].bundle, ended);
     }
-    Ok(ExitCode::from(summary(context, &jobs, rows)))
+    Ok(ExitCode::from(exit_code::worst([summary(context, &jobs, rows), rendered])))
+}
+
+/// What `--stale` found.
+#[derive(Default)]
+struct Due {
+    builds: Vec<Definition>,
+    /// Definitions whose image is current, and its outputs are not there.
+    outputs: Vec<(Definition, Image)>,
+}
+
+/// Makes outputs without a build. The exit code.
+async fn outputs(context: &Context, factory: &Factory, due: Vec<(Definition, Image)>) -> u8 {
+    let mut code = 0;
+    for (bundle, image) in due {
+        match factory.make_outputs(&context.options(), &bundle, &image).await {
+            Ok(files) => files.iter().for_each(|file| {
+                let file = file.strip_prefix(&bundle.tree).unwrap_or(file);
+                err(&format!("rendered: {}", file.display()));
+            }),
+            Err(e) => {
+                code = exit_code::worst([code, e.exit_code()]);
+                err(&format!("{}: image {} ({}): {e}", bundle.label, image.name, image.id));
+            }
+        }
+    }
+    code
 }
 
 /// Labels of all definitions.
@@ -163,21 +197,28 @@ fn all(context: &Context) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// The stale ones of `bundles`. Reports the state of each.
+/// What is due of `bundles`. Reports the state of each.
 async fn stale(
     context: &Context,
     factory: &Factory,
     bundles: Vec<Definition>,
     args: &Args,
-) -> Result<Vec<Definition>, Failure> {
+) -> Result<Due, Failure> {
     let needs = factory.needs(&bundles, !args.bundles.is_empty(), &context.cancel).await?;
-    let mut chosen = Vec::new();
+    let mut due = Due::default();
     let mut rows = Vec::new();
     for (bundle, need) in bundles.into_iter().zip(needs) {
         let (word, why) = match &need {
             Need::Stale(why) => ("stale", why.join("; ")),
             Need::Fresh(None) => ("up to date", String::new()),
             Need::Fresh(Some(unknown)) => ("up to date", format!("as far as is known: {unknown}")),
+            Need::Outputs { image, missing } => {
+                let first = missing.first().map_or_else(String::new, |p| p.display().to_string());
+                let more = missing.len().saturating_sub(1);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let why = format!("{first}{more} of image {}; made without a build", image.name);
+                ("outputs missing", why)
+            }
             Need::NeverBuilt => ("never built", "name it to have it built".into()),
             Need::NoneActive(why) => ("not in use", format!("{why}; name it to have it built")),
             Need::RolledBack(image) => {
@@ -185,12 +226,14 @@ async fn stale(
             }
         };
         rows.push((bundle.label.clone(), word, why));
-        if matches!(need, Need::Stale(_)) {
-            chosen.push(bundle);
+        match need {
+            Need::Stale(_) => due.builds.push(bundle),
+            Need::Outputs { image, .. } => due.outputs.push((bundle, *image)),
+            _ => {}
         }
     }
     // Standard output holds one document: the builds, or this if there are none.
-    if context.common.json && (args.dry_run || chosen.is_empty()) {
+    if context.common.json && (args.dry_run || due.builds.is_empty()) {
         let row = |row: &(String, &str, String)| {
             let (label, word, why) = row;
             json!({ "bundle": label, "state": word, "why": why })
@@ -201,11 +244,11 @@ async fn stale(
         for (label, word, why) in &rows {
             say(&format!("{label}: {word}{}{why}", if why.is_empty() { "" } else { ": " }));
         }
-        if chosen.is_empty() {
+        if due.builds.is_empty() && due.outputs.is_empty() {
             say("nothing is stale");
         }
     }
-    Ok(chosen)
+    Ok(due)
 }
 
 /// The event and the key of the summary of builds.
@@ -233,11 +276,11 @@ impl Row {
             (Ok(_), 0) if ended.dir.is_none() => "made by another build".to_owned(),
             (Ok(_), 0) => "built".to_owned(),
             (Ok(_), _) => "built, leaks".to_owned(),
+            (Err(e), _) if e.published().is_some() => format!("incomplete ({code})"),
             (Err(_), exit::STOPPED) => "stopped".to_owned(),
             (Err(_), code) => failed(code),
         };
-        let image = ended.result.as_ref().ok().and_then(Option::as_ref);
-        let image = image.map(|i| (i.name.clone(), i.id.clone()));
+        let image = ended.published().map(|i| (i.name.clone(), i.id.clone()));
         let error = ended.result.as_ref().err().map(ToString::to_string);
         Self { outcome, seconds: Some(seconds), image, code, error }
     }

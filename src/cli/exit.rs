@@ -26,8 +26,9 @@ Exit codes:
   40   a smoke test failed; nothing was published
   50   built, but something was left behind: `image-factory sweep` removes it
   60   failed, and something was left behind
+  70   the image is published, but not all of it or its outputs is as asked for
   130  stopped by a signal, and cleaned up
-With several bundles the worst code counts, in this order: 130, 60, 40, 30, 20, 10, 50.
+With several bundles the worst code counts, in this order: 130, 60, 40, 30, 20, 10, 70, 50.
 `make` ends with 2 whatever the code; image.properties of each bundle has its code as EXIT_CODE.
 
 Environment:
@@ -199,6 +200,12 @@ pub fn run_hint(e: &RunError) -> Option<String> {
                 image prune` removes old images"
                 .into(),
         ),
+        RunError::Output { .. } => Some(
+            "`image-factory build --stale BUNDLE` writes missing outputs without a build".into(),
+        ),
+        RunError::Build(BuildError::Unsettled(_)) => {
+            Some("`image-factory image list` shows what is there".into())
+        }
         RunError::Build(BuildError::Fetch(e)) => e.hint().map(str::to_owned),
         RunError::Build(BuildError::Smoke { .. }) => Some(
             "--keep-on-failure leaves the tested \

@@ -262,8 +262,7 @@ async fn notes(
     let definitions = context.sound().await?;
     let fetch = lineage::fetch(&context.home, &context.proxies);
     let noted = context.home.data.join(CHECKED);
-    let from =
-        Sources { cloud, fetch: &fetch, cancel: &context.cancel, noted: Some(&noted) };
+    let from = Sources { cloud, fetch: &fetch, cancel: &context.cancel, noted: Some(&noted) };
     let notes = listed.iter().map(|image| note(from, images, image, &definitions));
     Ok(futures_util::stream::iter(notes).buffered(AT_ONCE).try_collect().await?)
 }

@@ -143,7 +143,7 @@ fn list(context: &Context, dirs: &[PathBuf]) {
         out(&serde_json::to_string_pretty(&rows).expect("records are plain data"));
         return;
     }
-    out(&format!("{:<22}  {:<24}  {:<8}  {:>7}  IMAGE", "RUN", "BUNDLE", "OUTCOME", "SECONDS"));
+    out(&format!("{:<22}  {:<24}  {:<10}  {:>7}  IMAGE", "RUN", "BUNDLE", "OUTCOME", "SECONDS"));
     for row in rows {
         let state = row.state(context);
         let Told { run, bundle, record, .. } = row;
@@ -155,7 +155,7 @@ fn list(context: &Context, dirs: &[PathBuf]) {
             .as_ref()
             .and_then(|r| r.image.as_ref())
             .map_or("-".into(), |i| format!("{} {}", i.name, i.id));
-        out(&format!("{run:<22}  {bundle:<24}  {outcome:<8}  {seconds:>7}  {image}"));
+        out(&format!("{run:<22}  {bundle:<24}  {outcome:<10}  {seconds:>7}  {image}"));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Why a build failed.
 use std::path::PathBuf;
 
-use super::space;
+use super::{Unsettled, space};
 use crate::fetch::FetchError;
 use crate::guest::RemoteError;
 use crate::model::event::Check;
+use crate::model::image::Image;
 use crate::provider::CloudError;
 use crate::provider::ledger::LedgerError;
 use crate::system::cancel::Cancelled;
@@ -37,6 +38,12 @@ pub enum BuildError {
     #[error("{} of {} smoke checks failed: \
         {}", failed.len(), of, reasons(failed))]
     Smoke { failed: Vec<Check>, of: usize },
+    /// The image may be published. The run's ledger has it, if anything is left to be settled.
+    #[error("image {} may be published as {}: {}", .0.image.id, .0.publication.name, .0.source)]
+    Unsettled(Box<Unsettled>),
+    /// The image is published, and not as it was asked for.
+    #[error("image {} is not as it was asked for: {reason}", image.id)]
+    Amiss { image: Box<Image>, reason: String },
     #[error("cannot write {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     /// A file of the definition, which the plan had found.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::model::digest::Digest;
 use crate::model::event::{Stage, Tally};
-use crate::model::image::{self, Image, State};
+use crate::model::image::Image;
 use crate::provider::CloudError;
-use crate::provider::ledger::{Kind, Leak};
+use crate::provider::ledger::Leak;
 
 pub mod ansible;
 mod answer;
@@ -22,6 +22,7 @@ mod inventory;
 mod machine;
 mod ready;
 mod signs;
+mod publish;
 mod required;
 pub mod run_dir;
 mod smoke;
@@ -29,7 +30,7 @@ mod source;
 pub mod space;
 mod steps;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tidy;
 mod unwind;
 mod watch;
@@ -37,8 +38,10 @@ mod watch;
 pub use context::BuildContext;
 pub use error::BuildError;
 use error::exec_reason;
+pub use publish::Unsettled;
+use publish::{publish, settled};
 pub use unwind::unwind;
-use unwind::{retire, retire_source, unwind_around};
+use unwind::{home, retire, retire_source, unwind_around};
 
 /// How far the line is walked.
 #[derive(Clone)]
@@ -98,7 +101,15 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
             kept: Some(kept),
         };
     }
-    let leaks = unwind(site).await;
+    let published = match &result {
+        Ok(Built::Image(image)) | Err(BuildError::Amiss { image, .. }) => Some(image.id.as_str()),
+        _ => None,
+    };
+    let leaks = home(site, published).await;
+    let result = match result {
+        Err(BuildError::Unsettled(unsettled)) => settled(site, *unsettled, &leaks).await,
+        known => known,
+    };
     Outcome { result, leaks, kept: None }
 }
 
@@ -187,44 +198,4 @@ async fn visited(
     // It did not end because the person left.
     site.cx.cancel.check()?;
     provisioned.map(|()| Built::ShellEnded)
-}
-
-async fn publish(
-    site: &BuildContext<'_>,
-    staged: &Image,
-    found: Facts,
-) -> Result<Image, BuildError> {
-    let mut publication = site.plan.publish.clone();
-    publication.properties.insert(image::TESTS.into(), found.tests.to_string());
-    publication
-        .properties
-        .extend(found.source.map(|digest| (image::SOURCE.to_owned(), digest.to_string())));
-    let image = match site.cloud.artifacts().publish(site.cx, staged, &publication).await {
-        Ok(image) => image,
-        // The write may have been done and its answer lost: what the cloud shows counts, if it
-        // proves itself.
-        Err(e) => {
-            let published = |i: &Image| {
-                let of_run = i.properties.get(image::RUN) == Some(&site.plan.run);
-                i.id == staged.id && i.state == State::Active && i.is_ours() && of_run
-            };
-            match site
-                .cloud
-                .artifacts()
-                .list()
-                .await
-                .unwrap_or_default()
-                .into_iter()
-                .find(published)
-            {
-                Some(image) => {
-                    site.cx.events.warn(format!("image {} is published, and yet: {e}", image.id));
-                    image
-                }
-                None => return Err(e.into()),
-            }
-        }
-    };
-    site.cx.ledger.keep(Kind::Image, &image.id)?;
-    Ok(image)
 }

@@ -28,12 +28,12 @@ use crate::system::exec;
 use crate::wall::Wall;
 
 mod bundles;
-mod fake;
+pub(crate) mod fake;
 mod smoke;
 mod source;
 mod space;
 mod stopped;
-mod world;
+pub(crate) mod world;
 
 use fake::{Fake, Hang, Nobody};
 use world::{World, no_wall, site};

@@ -16,8 +16,16 @@ const DELETE: Duration = Duration::from_secs(120);
 /// not be deleted is returned and stays in the ledger; so is the rest after a second signal, for
 /// `sweep`.
 pub async fn unwind(site: &BuildContext<'_>) -> Vec<Leak> {
+    home(site, None).await
+}
+
+/// [`unwind`] of a run with a result: the image with the ID `published` is nobody's to delete, also
+/// where the ledger could not be told so.
+pub(super) async fn home(site: &BuildContext<'_>, published: Option<&str>) -> Vec<Leak> {
     let outlived = end_processes(site).await;
-    delete(site, site.cx.ledger.entries(), outlived).await
+    let mut entries = site.cx.ledger.entries();
+    entries.retain(|e| published.is_none() || e.id.as_deref() != published);
+    delete(site, entries, outlived).await
 }
 
 /// [`unwind`] around a machine that is left up for a person: what it stands on stays with it, and

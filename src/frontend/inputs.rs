@@ -180,10 +180,7 @@ fn digested(files: Vec<InputFile>) -> Inputs {
 
 /// The digest of [`inputs`]. It is noted in `dir`, and its files
 /// are not read again before one of them changes in size or time.
-pub fn known_digest(
-    bundle: &Definition,
-    dir: &Path,
-) -> Result<String, (PathBuf, std::io::Error)> {
+pub fn known_digest(bundle: &Definition, dir: &Path) -> Result<String, (PathBuf, std::io::Error)> {
     let stamped = || {
         let git = git::stamp(&bundle.tree, &bundle.dir);
         hex(&Sha256::digest(format!("{EDITION} {} {git}", stamp(bundle))))

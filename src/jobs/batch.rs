@@ -132,7 +132,7 @@ impl Factory {
         let (mut last, mut left): (Option<RunOutcome>, Vec<Leak>) = (None, Vec::new());
         self.schedule((&options, &latest), &jobs, 1, |index, end| match end {
             End::RunOutcome(ended, _) => {
-                let built = is_built(&ended);
+                let built = ended.is_built();
                 match index == 0 || !built {
                     true => last = Some(*ended),
                     false => left.extend(ended.leaks),
@@ -142,8 +142,7 @@ impl Factory {
             End::BaseFailed(_) | End::NotBegun => {
                 if let (Some(ended), Some(base)) = (last.take(), jobs[index].base) {
                     let (ended, why) = without_base(ended, &jobs[base].bundle.label);
-                    let not = (why.as_str(), ended.exit_code());
-                    self.not_built((&options, &latest), &jobs[index], not);
+                    self.not_built((&options, &latest), &jobs[index], (&why, ended.exit_code()));
                     last = Some(ended);
                 }
                 false
@@ -216,7 +215,7 @@ impl Factory {
             let built = match &end {
                 End::RunOutcome(ended, _) => {
                     codes[index] = ended.exit_code();
-                    is_built(ended)
+                    ended.is_built()
                 }
                 End::BaseFailed(base) => {
                     codes[index] = job.base.map_or(0, |base| codes[base]);
@@ -299,11 +298,6 @@ fn announce_added(options: &RunOptions, jobs: &[Job]) {
         let mut show = (options.show)(&job.bundle.label);
         show.take(&Stamped { at: Timestamp::now(), event: Event::Note { text } });
     }
-}
-
-/// Whether those on it can be built. What it left behind stops nobody.
-fn is_built(ended: &RunOutcome) -> bool {
-    ended.result.is_ok()
 }
 
 /// Removes added bases that only unfit jobs stand on.

@@ -35,14 +35,18 @@ impl Ending<'_> {
             Ok(Built::ShellEnded | Built::Tested) => (Ok(()), None),
             Err(e) => (Err(RunError::Build(e)), None),
         };
+        let image = image.or_else(|| result.as_ref().err()?.published().cloned());
         let outputs = self.outputs(image.as_ref()).await;
         let (dir, cx) = (&self.begun.dir, &self.begun.cx);
-        if image.is_some()
-            && let Err(e) = self.output_stage(&outputs).await
+        // Of an image that is not as it was asked for, those before it may still be wanted.
+        let settles = result.is_ok();
+        if let Some(image) = &image
+            && let Err(why) = self.output_stage(&outputs).await
+            && result.is_ok()
         {
-            result = Err(RunError::Output(e));
+            result = Err(RunError::Output { image: Box::new(image.clone()), why });
         }
-        if let (Ok(()), Some(image)) = (&result, &image) {
+        if let (true, Some(image)) = (settles, &image) {
             settle_family(self.setup, self.plan, image, cx).await;
         }
         let record = Record {
@@ -70,20 +74,29 @@ impl Ending<'_> {
             dir: Some(dir.path.clone()),
             outputs: Vec::new(),
         };
-        // Now that the end is known: reports tell of it, and the log is whole.
-        let written = match dir.record(&record) {
-            Ok(()) => outputs.write(Some(ended.exit_code())).await.map_err(RunError::Output),
-            Err(e) => Err(e.into()),
-        };
-        match written {
+        match self.recorded(&record, &outputs, ended.exit_code()).await {
             Ok(outputs) => ended.outputs = outputs,
-            Err(e) if ended.result.is_ok() => ended.result = Err(e),
+            Err(why) if ended.result.is_ok() => {
+                ended.result = Err(RunError::unwritten(image.as_ref(), &dir.path, why));
+            }
             Err(_) => {}
         }
         if ended.leaks.is_empty() && ended.kept.is_none() {
             dir.forget();
         }
         ended
+    }
+
+    /// Writes the record, and the outputs now that the end is known: reports tell of it, and the
+    /// log is whole. Ok: those that people look for.
+    async fn recorded(
+        &self,
+        record: &Record,
+        outputs: &Outputs<'_>,
+        exit_code: u8,
+    ) -> Result<Vec<PathBuf>, String> {
+        self.begun.dir.record(record).map_err(|e| RunError::from(e).to_string())?;
+        outputs.write(Some(exit_code)).await
     }
 
     async fn outputs<'o>(&'o self, image: Option<&'o Image>) -> Outputs<'o> {
@@ -210,6 +223,8 @@ pub(super) fn outcome_of(setup: Setup<'_>, error: Option<&RunError>) -> Outcome 
             Outcome::Rejected
         }
         Some(_) if setup.options.tests() => Outcome::Untested,
+        Some(e) if e.published().is_some() => Outcome::Incomplete,
+        Some(RunError::Build(BuildError::Unsettled(_))) => Outcome::Unknown,
         Some(_) => Outcome::Failed,
     }
 }

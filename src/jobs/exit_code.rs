@@ -11,11 +11,23 @@ pub const PROVISION: u8 = 30;
 pub const SMOKE: u8 = 40;
 pub const BUILT_WITH_LEAKS: u8 = 50;
 pub const FAILED_WITH_LEAKS: u8 = 60;
+pub const INCOMPLETE: u8 = 70;
 pub const STOPPED: u8 = 130;
 
-/// From best to worst: built with leftovers, not built, not built with leftovers, stopped.
-const BY_BADNESS: [u8; 9] =
-    [0, BUILT_WITH_LEAKS, USAGE, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
+/// From best to worst: built with leftovers, built in part, not built, not built with leftovers,
+/// stopped.
+const BY_BADNESS: [u8; 10] = [
+    0,
+    BUILT_WITH_LEAKS,
+    INCOMPLETE,
+    USAGE,
+    BUNDLE,
+    CLOUD,
+    PROVISION,
+    SMOKE,
+    FAILED_WITH_LEAKS,
+    STOPPED,
+];
 
 /// Exit code of several runs.
 pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
@@ -46,6 +58,7 @@ impl RunOutcome {
         match (&self.result, self.leaks.is_empty()) {
             (Ok(_), true) => 0,
             (Ok(_), false) => BUILT_WITH_LEAKS,
+            (Err(e), _) if e.published().is_some() => INCOMPLETE,
             (Err(_), false) => FAILED_WITH_LEAKS,
             (Err(e), true) => e.exit_code(),
         }
@@ -59,11 +72,14 @@ impl RunError {
             Self::Bad(_) => BUNDLE,
             Self::Proxy(_) => USAGE,
             Self::Cloud(e) => of_kind(e.kind()),
-            Self::Refused(_) | Self::Io { .. } | Self::Output(_) => CLOUD,
+            Self::Output { .. } | Self::Build(BuildError::Amiss { .. }) => INCOMPLETE,
+            Self::Refused(_) | Self::Io { .. } => CLOUD,
             Self::Build(e) if e.is_cancelled() => STOPPED,
             Self::Build(e) => match e {
                 BuildError::Unreadable { .. } => BUNDLE,
                 BuildError::Cloud(_)
+                | BuildError::Unsettled(_)
+                | BuildError::Amiss { .. }
                 | BuildError::NotReady { .. }
                 | BuildError::Io { .. }
                 | BuildError::Wall(_)
@@ -96,6 +112,8 @@ mod tests {
             "one that was not built is worse than one that left something"
         );
         assert_eq!(worst([40, 30, 20]), 40);
+        assert_eq!(worst([50, 70, 0]), 70);
+        assert_eq!(worst([70, 10]), 10);
         assert_eq!(worst([40, 60]), 60);
         assert_eq!(worst([60, 130, 0]), 130);
     }

@@ -32,7 +32,10 @@ impl LatestLogs {
     pub(super) fn withdraw(&self) -> Result<(), RunError> {
         self.show(&[]).map_err(|e| match e {
             OutputError::Io { path, source, .. } => RunError::Io { path, source },
-            e => RunError::Output(e.to_string()),
+            e => {
+                let path = self.tree.clone().unwrap_or_default();
+                RunError::Io { path, source: std::io::Error::other(e.to_string()) }
+            }
         })
     }
 
@@ -42,10 +45,10 @@ impl LatestLogs {
         let shown = match ended.exit_code() {
             0 if self.logs().is_empty() => self.show(&[dir.join(LOG)]),
             0 => Ok(()),
-            code => self.not_built(dir, code),
+            code => self.not_built(dir.clone(), code),
         };
-        if let (Err(e), Ok(_)) = (shown, &ended.result) {
-            ended.result = Err(RunError::Output(e.to_string()));
+        if let (Err(e), Ok(image)) = (shown, &ended.result) {
+            ended.result = Err(RunError::unwritten(image.as_ref(), &dir, e.to_string()));
         }
         ended
     }

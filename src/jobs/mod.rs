@@ -13,6 +13,7 @@ mod factory;
 mod heat;
 mod latest;
 mod outcome;
+mod outputs;
 mod planning;
 mod request;
 mod results;

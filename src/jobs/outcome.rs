@@ -1,5 +1,5 @@
 //! How a run ends, for its caller: an image or an error, what was left, and where the outputs are.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::engine::run_dir::RunDirError;
 use crate::engine::{BuildError, SshAccess};
@@ -26,8 +26,9 @@ pub enum RunError {
     Build(#[from] BuildError),
     #[error("cannot write {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("the image is published, but its outputs could not be written: {0}")]
-    Output(String),
+    /// The image is published; `image-factory build --stale` makes the outputs without a build.
+    #[error("its outputs could not be written: {why}")]
+    Output { image: Box<Image>, why: String },
     /// The base that had to be built first was not.
     #[error("base {base}: {source}")]
     Base { base: String, source: Box<RunError> },
@@ -48,6 +49,24 @@ impl RunError {
         match self {
             Self::Bad(all) => Some(Self::Bad(all.clone())),
             Self::Refused(all) => Some(Self::Refused(all.clone())),
+            _ => None,
+        }
+    }
+
+    /// Results or record of a run that went well could not be written. `dir`: the run's.
+    pub(super) fn unwritten(image: Option<&Image>, dir: &Path, why: String) -> Self {
+        match image {
+            Some(image) => Self::Output { image: Box::new(image.clone()), why },
+            None => Self::Io { path: dir.into(), source: std::io::Error::other(why) },
+        }
+    }
+
+    /// The image that is published all the same.
+    pub fn published(&self) -> Option<&Image> {
+        match self {
+            Self::Output { image, .. } | Self::Build(BuildError::Amiss { image, .. }) => {
+                Some(image)
+            }
             _ => None,
         }
     }
@@ -88,6 +107,20 @@ impl RunOutcome {
         Self { result: Ok(Some(image)), ..Self::not_begun(RunError::Refused(Vec::new())) }
     }
 
+    /// The image that was published, whatever became of its outputs.
+    pub fn published(&self) -> Option<&Image> {
+        match &self.result {
+            Ok(image) => image.as_ref(),
+            Err(e) => e.published(),
+        }
+    }
+
+    /// Whether what stands on it can be built: all went well, or the image is published at least.
+    /// What it left behind stops nobody.
+    pub fn is_built(&self) -> bool {
+        self.result.is_ok() || self.published().is_some()
+    }
+
     pub(super) fn not_begun(error: impl Into<RunError>) -> Self {
         Self {
             result: Err(error.into()),
@@ -102,6 +135,21 @@ impl RunOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What stands on an image that is published is built, whatever became of the outputs.
+    #[test]
+    fn an_image_without_its_outputs_is_built() {
+        let image = Box::new(Image::of_test("i1", "x-1", "x"));
+        let (why, reason) = ("no".to_owned(), "no".to_owned());
+        let output = RunError::Output { image: image.clone(), why };
+        let amiss = RunError::Build(BuildError::Amiss { image, reason });
+        for error in [output, amiss] {
+            let ended = RunOutcome::not_begun(error);
+            assert!(ended.is_built() && ended.published().is_some_and(|i| i.id == "i1"));
+        }
+        let failed = RunOutcome::not_begun(RunError::Bad(Vec::new()));
+        assert!(!failed.is_built() && failed.published().is_none());
+    }
 
     #[test]
     fn several_errors_are_counted_and_none_is_lost() {

@@ -131,11 +131,26 @@ pub(super) async fn make_plan(
     unfit
         .errors
         .extend(lacks.into_iter().map(|(what, hint)| Diagnostic::error(None, what).hint(hint)));
+    if matches!(purpose, Purpose::Build { .. }) {
+        unfit.errors.extend(unrenderable(setup, bundle, &plan, cx).await?);
+    }
     match (unfit.errors.is_empty(), unfit.refuses) {
         (true, _) => Ok(plan),
         (false, true) => Err(RunError::Refused(unfit.errors)),
         (false, false) => Err(RunError::Bad(unfit.errors)),
     }
+}
+
+/// What is wrong with the templates under the plan's values, before anything is created: afterwards
+/// an image is published whose outputs are missing.
+async fn unrenderable(
+    setup: Setup<'_>,
+    bundle: &Definition,
+    plan: &Plan,
+    cx: &RunCx,
+) -> Result<Vec<Diagnostic>, RunError> {
+    let found = setup.factory.templates.check_plan(bundle, plan, &cx.cancel).await;
+    Ok(found.map_err(CloudError::from)?)
 }
 
 /// What not everybody may publish: everybody's images.

@@ -117,7 +117,7 @@ impl Results {
         self.in_tree()?;
         report::withdraw(&self.dir()).map_err(|e| match e {
             report::OutputError::Io { path, source, .. } => RunError::Io { path, source },
-            e => RunError::Output(e.to_string()),
+            e => RunError::Io { path: self.dir(), source: std::io::Error::other(e.to_string()) },
         })
     }
 

@@ -1,7 +1,10 @@
 //! Which definitions need a build, and why.
+use std::path::PathBuf;
+
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::factory::Factory;
+use super::outputs;
 use crate::frontend::build_vars;
 use crate::lifecycle::lineage::{self, Sources};
 use crate::model::definition::Definition;
@@ -14,12 +17,14 @@ use crate::system::cancel::Cancel;
 const AT_ONCE: usize = 8;
 
 /// Whether a definition needs a build.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Need {
     /// The reasons.
     Stale(Vec<String>),
     /// With what could not be compared, if anything.
     Fresh(Option<String>),
+    /// The image is, and these outputs of it were not written: [`Factory::make_outputs`] does that.
+    Outputs { image: Box<Image>, missing: Vec<PathBuf> },
     /// No image of it exists.
     NeverBuilt,
     /// It has images, but for this reason none that its family's name refers to.
@@ -65,7 +70,12 @@ fn need(images: &[Image], bundle: &Definition, now: CurrentInputs, named: bool) 
         None => vec![no_image(images, &bundle.name)],
     };
     match family::rolled_back(images, &bundle.name, image, &now) {
-        _ if why.is_empty() => Need::Fresh(now.unknown),
+        _ if why.is_empty() => match image.map(|image| (image, outputs::missing(bundle, image))) {
+            Some((image, missing)) if !missing.is_empty() => {
+                Need::Outputs { image: Box::new(image.clone()), missing }
+            }
+            _ => Need::Fresh(now.unknown),
+        },
         Some(same) => Need::RolledBack(same.name.clone()),
         None if image.is_some() || named => Need::Stale(why),
         None if family::all(images).contains(&bundle.name.as_str()) => {
@@ -94,7 +104,10 @@ fn spread(needs: &mut [Need], bases: &[Option<(usize, &str)>]) {
         for index in 0..needs.len() {
             let Some((base, label)) = bases[index] else { continue };
             if matches!(needs[base], Need::Stale(_))
-                && matches!(needs[index], Need::Fresh(_) | Need::RolledBack(_))
+                && matches!(
+                    needs[index],
+                    Need::Fresh(_) | Need::Outputs { .. } | Need::RolledBack(_)
+                )
             {
                 needs[index] = Need::Stale(vec![format!("its base {label} is rebuilt")]);
             }

@@ -111,7 +111,11 @@ pub fn final_line(event: &Event) -> Option<String> {
             } else {
                 "failed"
             };
-            format!("build {verb} after {took}, nothing is published: {}", first_line(error))
+            let published = match outcome == Outcome::Unknown.name() {
+                true => "and whether its image is published is not known",
+                false => "nothing is published",
+            };
+            format!("build {verb} after {took}, {published}: {}", first_line(error))
         }
         (None, None) => format!("{outcome} in {took}, nothing is published"),
     };
@@ -179,6 +183,14 @@ mod tests {
             "image nginx-2026-11-202331 (0193c0de) is published, but the build failed after 6m12s: \
                 output/x.j2:3: undefined"
         );
+    }
+
+    /// Of an image that may be what everybody gets, nobody says that nothing is published.
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        let line = finished("unknown", false, Some("image x may be published: HTTP 502"), &["x"]);
+        assert!(line.contains("whether its image is published is not known"), "{line}");
+        assert!(!line.contains("nothing is published"), "{line}");
     }
 
     #[test]

@@ -6,6 +6,10 @@ pub enum Outcome {
     /// An image was published.
     Built,
     Failed,
+    /// An image was published, and not all that belongs to it is as it was asked for.
+    Incomplete,
+    /// Nobody knows whether the image was published.
+    Unknown,
     /// Ended in order by a signal.
     Stopped,
     /// The builder was opened to a user; no image was made.
@@ -24,6 +28,8 @@ impl Outcome {
         match self {
             Self::Built => "built",
             Self::Failed => "failed",
+            Self::Incomplete => "incomplete",
+            Self::Unknown => "unknown",
             Self::Stopped => "stopped",
             Self::Visited => "visited",
             Self::Tested => "tested",

@@ -10,6 +10,9 @@ use super::units::GIB;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Publication {
     pub name: String,
+    /// The definition chose the name: it is never changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chosen: bool,
     pub family: String,
     pub properties: BTreeMap<String, String>,
     /// Origin of each of `properties`; empty in plans of older versions.
@@ -44,7 +47,17 @@ pub enum SetBy {
 /// Properties that are known only once the image exists.
 pub const SET_AT_THE_END: [&str; 3] = [image::IMAGE_ID, image::PUBLISHED_AT, image::TESTS];
 
+/// A name with the last part of a run's ID, for an image whose name another has.
+pub fn suffixed(name: &str, run: &str) -> String {
+    format!("{name}-{}", run.rsplit('-').next().unwrap_or(run))
+}
+
 impl Publication {
+    /// ID of the run that publishes.
+    pub fn run(&self) -> &str {
+        self.properties.get(image::RUN).map(String::as_str).unwrap_or_default()
+    }
+
     /// Smallest disk for the image in GiB; never less than its own.
     pub fn min_disk(&self, virtual_size: u64) -> u64 {
         self.min_disk_gib.unwrap_or(0).max(virtual_size.div_ceil(GIB))

@@ -12,6 +12,7 @@ use crate::model::definition::{Definition, TIDY_ASKED, TIDY_PARTS};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::field::Field;
 use crate::model::image::{self, Image};
+use crate::model::publication::suffixed;
 use crate::system::lines;
 
 /// What comes to light while a plan is made.
@@ -161,10 +162,7 @@ impl<'a> Planner<'a> {
                 named
             }
             // Two builds within a minute: both are wanted. A visit or a test publishes nothing.
-            Some(_) => {
-                let run = self.request.run;
-                format!("{named}-{}", run.rsplit('-').next().unwrap_or(run))
-            }
+            Some(_) => suffixed(&named, self.request.run),
         }
     }
 

@@ -77,6 +77,7 @@ pub(super) fn publication(
     tags.extend(glance.tags.iter().filter(|t| !bundle.tags.contains(t)).cloned());
     Publication {
         name: from.name.into(),
+        chosen: bundle.target_name.is_some(),
         family: bundle.name.clone(),
         properties: values,
         set_by,

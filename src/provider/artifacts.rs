@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{CloudError, Publication, RunCx};
 use crate::model::image::{self, Image, Lifecycle, Provenance, State};
+use crate::model::publication::suffixed;
 use crate::text::shell;
 
 /// Stores images. Every cloud has it.
@@ -13,9 +14,13 @@ pub trait Artifacts: Send + Sync {
     /// Imports a disk image file as a staged image called `name`.
     async fn import(&self, cx: &RunCx, name: &str, file: &Path) -> Result<Image, CloudError>;
 
-    /// Publishes a staged image of the publication's run, in one write. Returns the image as read
-    /// back, with the additions of [`Publication::proven`] at the time given by
-    /// [`family::published_at`](crate::model::family::published_at).
+    /// Publishes a staged image of the publication's run: members first, the state in one write.
+    /// Returns the image as read back and compared, with the additions of [`Publication::proven`]
+    /// at the time given by [`family::published_at`](crate::model::family::published_at), and under
+    /// a name that no other published image has.
+    ///
+    /// [`CloudError::Unknown`]: it may be published. [`CloudError::Amiss`]: it is, and not as it
+    /// was asked for. Any other error: it is not. May be called again after an unknown outcome.
     async fn publish(
         &self,
         cx: &RunCx,
@@ -83,12 +88,36 @@ pub fn why_immutable(image: &Image) -> Option<String> {
 /// Why the publication's run must not publish this image. Publishing its own image again is
 /// allowed.
 pub(super) fn unpublishable(image: &Image, publication: &Publication) -> Option<String> {
-    let run = publication.properties.get(image::RUN).map(String::as_str).unwrap_or_default();
+    let run = publication.run();
     let published = image.state != State::Staged && image.is_ours();
     let of_run = image.properties.get(image::RUN).is_some_and(|r| r == run);
     match image.is_staged_by(run) || published && of_run {
         true => None,
         false => Some(format!("image {} is none that run {run} staged", image.id)),
+    }
+}
+
+/// Whether somebody has deprecated the published image, or brought it back. A publication that is
+/// done again, because its answer was lost, leaves that as it is.
+pub(super) fn is_others_by_now(image: &Image) -> bool {
+    image.state == State::Deprecated || image.standing().held_at.is_some()
+}
+
+/// The name to publish under, if image `other` has the wanted one by now. One that the definition
+/// chose is refused then; one of the factory's gets the run's suffix, so that no two are the same.
+pub(super) fn free_name(
+    publication: &Publication,
+    other: Option<&str>,
+) -> Result<String, CloudError> {
+    let name = &publication.name;
+    match other {
+        None => Ok(name.clone()),
+        Some(_) if !publication.chosen => Ok(suffixed(name, publication.run())),
+        Some(id) => {
+            let reason = format!("image {id} has that name; it was published since the plan");
+            Err(CloudError::refused(format!("publish {name}"), reason)
+                .hint("choose another name, or none for one with the time in it"))
+        }
     }
 }
 

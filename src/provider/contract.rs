@@ -44,6 +44,7 @@ pub async fn check(
     resources::strangers(cloud, &Run::new(dir, "one", place), &Run::new(dir, "two", place), disk)
         .await;
     artifacts::afterlife(cloud, &Run::new(dir, "after", place), disk).await;
+    artifacts::one_name(cloud, &Run::new(dir, "name", place), disk).await;
     published
 }
 

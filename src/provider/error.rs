@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::ledger::LedgerError;
 use crate::model::error_kind::ErrorKind;
+use crate::model::image::Image;
 use crate::system::cancel::Cancelled;
 use crate::system::wait::WaitError;
 
@@ -14,6 +15,12 @@ pub enum CloudError {
     /// The cloud does not support the operation; nothing was tried.
     #[error("{what}: {reason}")]
     Unable { what: String, reason: String },
+    /// Nobody knows whether it was done: its answer was lost, and no look told until the deadline.
+    #[error("{what}: {reason}; whether it was done is not known")]
+    Unknown { what: String, reason: String },
+    /// The image is published, and not as it was asked for.
+    #[error("{what}: {reason}")]
+    Amiss { what: String, reason: String, image: Box<Image> },
     /// A wait exceeded its deadline.
     #[error("{what}: not done after {after:?}")]
     Deadline { what: String, after: Duration },
@@ -41,6 +48,8 @@ impl CloudError {
         match self {
             Self::Refused { kind, .. } => *kind,
             Self::Unable { .. } => ErrorKind::Unsupported,
+            Self::Unknown { .. } => ErrorKind::Unavailable,
+            Self::Amiss { .. } => ErrorKind::Conflict,
             Self::Deadline { .. } => ErrorKind::Deadline,
             Self::Cancelled(_) => ErrorKind::Cancelled,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {

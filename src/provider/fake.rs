@@ -143,7 +143,10 @@ impl Memory {
         }
         let done = work(&mut world)?;
         match fault {
-            Some(_) => Err(CloudError::refused(what, "reply lost, as the test asked for")),
+            Some(_) => Err(CloudError::Unknown {
+                what: what.into(),
+                reason: "reply lost, as the test asked for".into(),
+            }),
             None => Ok(done),
         }
     }

@@ -176,6 +176,12 @@ impl Ledger {
         self.book().told.entries()
     }
 
+    /// As on a disk that is full from now on.
+    #[cfg(test)]
+    pub fn fill(&self) {
+        self.book().file = None;
+    }
+
     fn book(&self) -> std::sync::MutexGuard<'_, Book> {
         self.0.lock().expect("the ledger's lock is held for one write only, which does not panic")
     }

@@ -15,8 +15,10 @@ mod tests;
 mod write;
 
 pub use renderer::{Renderer, serve};
-pub use templates::Rendered;
-pub use write::{Built, Failed, OutputError, Outputs, put, show_logs, withdraw};
+pub use templates::{Rendered, output_of};
+pub use write::{
+    Built, Failed, OUTPUT, OutputError, Outputs, RENDERED, put, show_logs, turn, withdraw,
+};
 
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {

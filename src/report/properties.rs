@@ -6,13 +6,19 @@ use super::record::Record;
 use crate::text;
 
 /// Properties of a build. A failed one has no `IMAGE_ID`, so that downstream jobs cannot mistake an
-/// older image for its result.
+/// older image for its result. One whose image is published, and not with all that belongs to it,
+/// is `incomplete`.
 pub fn text(record: &Record) -> String {
     let mut out = String::new();
     let mut line = |key: &str, value: &str| {
         writeln!(out, "{key}={}", escaped(value)).expect("a String takes everything")
     };
-    line("RESULT", if record.is_success() { "success" } else { "failed" });
+    let result = match (record.is_success(), &record.image) {
+        (true, _) => "success",
+        (false, Some(_)) => "incomplete",
+        (false, None) => "failed",
+    };
+    line("RESULT", result);
     line("OUTCOME", &record.outcome);
     if let Some(code) = record.exit_code {
         line("EXIT_CODE", &code.to_string());

@@ -32,7 +32,7 @@ pub struct Record {
     /// Seconds of the factory's own work, excluding machines, steps and source scripts.
     pub own_seconds: f64,
     pub own_percent: f64,
-    /// The run's word for it; `built` or `failed` before the run has ended.
+    /// The run's word for it; `built`, `incomplete` or `failed` before the run has ended.
     pub outcome: String,
     /// Of the run's command, if it is known and made no other; `None` while the run goes on.
     pub exit_code: Option<u8>,
@@ -301,7 +301,12 @@ impl Record {
         }
         if self.outcome.is_empty() {
             self.error = self.stages.iter().find_map(|s| s.error.clone());
-            self.outcome = if self.is_success() { "built" } else { "failed" }.into();
+            self.outcome = match (self.is_success(), &self.image) {
+                (true, _) => "built",
+                (false, Some(_)) => "incomplete",
+                (false, None) => "failed",
+            }
+            .into();
         }
         let outside: f64 = self.stages.iter().filter(|s| s.outside).map(|s| s.seconds).sum();
         self.own_seconds = (self.seconds - outside).max(0.0);

@@ -79,6 +79,28 @@ impl Renderer {
             .collect())
     }
 
+    /// Renders all templates with the values of a plan; returns what is wrong with them.
+    pub async fn check_plan(
+        &self,
+        bundle: &Definition,
+        plan: &Plan,
+        cancel: &Cancel,
+    ) -> Result<Vec<Diagnostic>, Cancelled> {
+        let done = self.all(vec![Job::to_build(bundle, plan)], Want::Texts, cancel).await?;
+        Ok(done.into_iter().filter_map(|(outcome, _)| outcome.err()).flatten().collect())
+    }
+
+    /// Renders all templates for an image that is published already; returns all errors together.
+    pub async fn of_published(
+        &self,
+        bundle: &Definition,
+        image: &Image,
+        cancel: &Cancel,
+    ) -> Result<Outcome, Cancelled> {
+        let done = self.all(vec![Job::of_published(bundle, image)], Want::Texts, cancel).await?;
+        Ok(done.into_iter().next().map_or(Ok(Vec::new()), |(outcome, _)| outcome))
+    }
+
     /// Renders all templates for `image`; returns all errors together.
     pub async fn render(
         &self,
@@ -174,10 +196,13 @@ fn answer(question: Question, answers: &Answers) -> io::Result<()> {
             written_all = std::mem::replace(&mut written_all, Ok(())).and(written);
         });
         written_all?;
-        let odd = match &outcome {
+        let mut odd = match &outcome {
             Ok(rendered) if question.want != Want::Texts => job.warnings(rendered),
             _ => Vec::new(),
         };
+        if question.want == Want::Findings && outcome.is_ok() {
+            odd.extend(job.without_commit());
+        }
         if question.want == Want::Findings {
             outcome = outcome.map(|_| Vec::new());
         }

@@ -9,9 +9,9 @@ use super::{fixed_ids, hints, rendered_form};
 use crate::frontend::build_vars::{self, Doubts, RESULTS};
 use crate::jinja::{self, Error, Kind, Source, Variables};
 use crate::model::definition::Definition;
-use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::diagnostic::{Diagnostic, Location, Severity};
 use crate::model::field::Locations;
-use crate::model::image::Image;
+use crate::model::image::{self, Image};
 use crate::plan::{self, Plan};
 use crate::system::reading;
 
@@ -55,6 +55,18 @@ pub struct Job {
     doubts: Doubts,
 }
 
+/// How an image was made.
+struct Made<'a> {
+    run: &'a str,
+    at: Timestamp,
+    commit: &'a str,
+}
+
+/// Path of a template's output, relative to `output/`.
+pub fn output_of(template: &Path) -> PathBuf {
+    template.strip_prefix("output").unwrap_or(template).with_extension("")
+}
+
 impl Job {
     /// With placeholders for build results.
     pub fn to_check(bundle: &Definition) -> Self {
@@ -90,18 +102,51 @@ impl Job {
         job
     }
 
+    /// With the values of a plan, and placeholders for what only the build gives.
+    pub fn to_build(bundle: &Definition, plan: &Plan) -> Self {
+        let image =
+            Image { id: STAND_IN.into(), checksum: CHECKSUM_STAND_IN.into(), ..plan.expected() };
+        Self::for_image(bundle, plan, &image)
+    }
+
     /// For a published image.
     pub fn for_image(bundle: &Definition, plan: &Plan, image: &Image) -> Self {
+        let commit = plan.commit.clone().unwrap_or_default();
+        Self::of(bundle, image, Made { run: &plan.run, at: plan.at, commit: &commit })
+    }
+
+    /// For an image that is published already; what its build knew, its properties tell.
+    pub fn of_published(bundle: &Definition, image: &Image) -> Self {
+        let text = |key: &str| image.properties.get(key).map(String::as_str).unwrap_or_default();
+        let run = text(image::RUN);
+        let at = plan::began(run).or(image.published_at()).unwrap_or(image.created);
+        Self::of(bundle, image, Made { run, at, commit: text(image::COMMIT) })
+    }
+
+    fn of(bundle: &Definition, image: &Image, made: Made<'_>) -> Self {
         let result = |key: &str| match key {
             "result_img_id" => image.id.clone(),
             "result_img_checksum" => image.checksum.clone(),
-            "result_img_name" => image.name.clone(),
-            "run_id" => plan.run.clone(),
-            "build_date" => plan.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            "git_commit" => plan.commit.clone().unwrap_or_default(),
-            _ => plan.image_name.clone(),
+            "run_id" => made.run.to_owned(),
+            "build_date" => made.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "git_commit" => made.commit.to_owned(),
+            _ => image.name.clone(),
         };
         Self::new(bundle, RESULTS.map(|key| (key, result(key))))
+    }
+
+    /// What is wrong only where there is no commit, as in a tree without git: warnings, because
+    /// the tree may always have one. `self` has one, and is sound.
+    pub fn without_commit(&self) -> Vec<Diagnostic> {
+        let mut job = self.clone();
+        job.variables.insert("git_commit".into(), Json::String(String::new()));
+        let found = job.render(|_| ()).err().unwrap_or_default();
+        let warning = |d: Diagnostic| Diagnostic {
+            severity: Severity::Warning,
+            message: format!("{}, where `git_commit` is empty, as outside of git", d.message),
+            ..d
+        };
+        found.into_iter().map(warning).collect()
     }
 
     fn new(bundle: &Definition, results: [(&str, String); 7]) -> Self {
@@ -140,8 +185,7 @@ impl Job {
             begin(number);
             match (Template { job: self, path }).render() {
                 Ok(text) => {
-                    let inside = path.strip_prefix("output").unwrap_or(path);
-                    done.push(Rendered { path: inside.with_extension(""), text });
+                    done.push(Rendered { path: output_of(path), text });
                 }
                 // A value of build-vars.yml that two templates use is reported once.
                 Err(found) => found.into_iter().for_each(|d| {
@@ -159,10 +203,7 @@ impl Job {
         let id = self.variables.get("result_img_id").and_then(Json::as_str).unwrap_or_default();
         let mut found = Vec::new();
         for r in rendered {
-            let path = self
-                .templates
-                .iter()
-                .find(|t| t.strip_prefix("output").unwrap_or(t).with_extension("") == r.path);
+            let path = self.templates.iter().find(|t| output_of(t) == r.path);
             let Some(path) = path else { continue };
             let template = Template { job: self, path };
             let Ok(source) = template.source() else { continue };

@@ -58,10 +58,10 @@ pub const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
 const RESULTS: [&str; 4] = ["image.properties", "junit.xml", "manifest.json", "report.html"];
 
 /// Rendered templates among the latest.
-const OUTPUT: &str = "output";
+pub const OUTPUT: &str = "output";
 /// Rendered templates in the directory of a run. Jobs archive every `output` below `target`, and
 /// would archive those of all runs.
-const RENDERED: &str = "rendered";
+pub const RENDERED: &str = "rendered";
 
 /// The outputs of a run, in its directory.
 #[derive(Debug)]
@@ -233,7 +233,7 @@ pub struct Failed<'a> {
 
 /// Keeps another build of the bundle from showing its outputs meanwhile: the latest are of one
 /// build. Gives up after ten seconds, for an output is worth more than its order.
-fn turn(dir: &Path) -> Option<Held> {
+pub fn turn(dir: &Path) -> Option<Held> {
     fs::create_dir_all(dir).ok()?;
     let mut free = fs::File::open(dir).ok()?;
     for _ in 0..100 {

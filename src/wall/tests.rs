@@ -36,6 +36,7 @@ pub(crate) fn plan(dir: &Path) -> Plan {
         smoke: None,
         publish: Publication {
             name: "x-1".into(),
+            chosen: false,
             family: "x".into(),
             properties: BTreeMap::new(),
             set_by: std::collections::BTreeMap::new(),

@@ -189,6 +189,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
         smoke: None,
         publish: Publication {
             name: "x-1".into(),
+            chosen: false,
             family: "x".into(),
             properties: [(image_factory::testing::image::RUN.to_owned(), "r1".to_owned())].into(),
             set_by: std::collections::BTreeMap::new(),

@@ -139,6 +139,82 @@ fn again(factory: Factory) -> Factory {
     factory.bundle("os/tiny", &broken)
 }
 
+/// Of the image that is to come only the ID is not known before: with it, this template fails.
+const FAILS_AT_THE_END: &str = "{{ 1 // (1 if result_img_id == \
+    '00000000-0000-4000-8000-000000000000' else 0) }}\n";
+
+/// The image is published and current: it is named everywhere, and the build has a code of its own.
+#[test]
+fn an_image_whose_outputs_fail_is_published_and_named() {
+    let factory = tiny()
+        .file("os/tiny/go", "")
+        .file("os/tiny/output/x.txt.j2", FAILS_AT_THE_END)
+        .bundle("os/tiny", &format!("{VARS}keep: 1\n"));
+    factory.run(&["validate", "os/tiny"]).exits(0);
+    for _ in 0..2 {
+        factory.run(&[&BUILD[..], &["os/tiny"]].concat()).exits(70).says("is published, but");
+    }
+    let properties = read(&factory, "image.properties");
+    let id = properties.lines().find_map(|line| line.strip_prefix("IMAGE_ID=")).unwrap();
+    assert!(properties.starts_with("RESULT=incomplete\nOUTCOME=incomplete\n"), "{properties}");
+    let list = factory.run(&["image", "list"]).exits(0).out;
+    assert!(list.contains(id), "{list}");
+    // The family is kept at its size all the same.
+    let shown = factory.run(&["image", "list", "--json"]).exits(0).out;
+    assert_eq!(shown.matches("\"hidden\": true").count(), 1, "{shown}");
+
+    let told = factory.run(&[&BUILD[..], &["--json", "os/tiny", "os/tiny"]].concat()).exits(70).out;
+    assert!(told.contains("\"code\": 70") && !told.contains("\"image\": null"), "{told}");
+    // It is up to date, and yet something is due.
+    factory.run(&["build", "--stale", "--dry-run", "os/tiny"]).exits(0).says("outputs missing");
+    factory.run(&["build", "--stale", "os/tiny"]).exits(70).says("outputs missing");
+}
+
+#[test]
+fn missing_outputs_are_made_without_a_build() {
+    let template = "{{ result_img_id }} {{ run_id }} {{ build_date }}\n";
+    let factory = built().file("os/tiny/output/x.txt.j2", template);
+    factory.run(&[&BUILD[..], &["os/tiny"]].concat()).exits(0);
+    let before = read(&factory, "output/x.txt");
+    factory.run(&["build", "--stale", "os/tiny"]).exits(0).says("up to date");
+    std::fs::remove_dir_all(target(&factory)).unwrap();
+    let images = factory.run(&["image", "list"]).exits(0).out;
+    factory.run(&["build", "--stale", "os/tiny"]).exits(0).says("outputs missing");
+    assert_eq!(read(&factory, "output/x.txt"), before);
+    assert_eq!(factory.run(&["image", "list"]).exits(0).out, images, "nothing was built");
+    factory.run(&["build", "--stale", "os/tiny"]).exits(0).says("up to date");
+}
+
+/// A template that needs a commit, in a tree without git: told before anything is created.
+#[test]
+fn templates_are_rendered_with_the_plan_before_anything_is_created() {
+    let factory = tiny()
+        .file("os/tiny/go", "")
+        .file("os/tiny/output/x.txt.j2", "{{ 1 // (git_commit | length) }}\n");
+    factory.run(&["validate", "os/tiny"]).exits(0).says("`git_commit` is empty");
+    for command in [&BUILD[..], &["plan"]] {
+        factory.run(&[command, &["os/tiny"]].concat()).exits(10).says("os/tiny/output/x.txt.j2:1");
+    }
+    let list = factory.run(&["image", "list", "--json"]).exits(0).out;
+    assert_eq!(list.trim(), "[]");
+}
+
+/// Placeholders are what the real values are like.
+#[test]
+fn placeholders_have_the_shape_of_the_values() {
+    let lengths = "{{ result_img_id | length }} {{ result_img_checksum | length }} {{ run_id | \
+        length }} {{ build_date | length }} {{ result_img_name | length }} {{ \
+        bundle_target_name | length }}\n";
+    let factory = built().file("os/tiny/output/x.txt.j2", lengths);
+    let preview = factory.run(&["render", "os/tiny"]).exits(0).out;
+    factory.run(&[&BUILD[..], &["os/tiny"]].concat()).exits(0);
+    // Two builds in one minute: the second name has a suffix.
+    let built = read(&factory, "output/x.txt");
+    let of = |text: &str| text.split(' ').take(4).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(of(&preview), of(&built));
+    assert!(built.starts_with("36 128 "), "{built}");
+}
+
 fn clouds(factory: Factory, port: u16) -> Factory {
     let entry = format!(
         "{{auth: {{auth_url: 'http://127.0.0.1:{port}/v3', username: u, password: p, project_name: \

@@ -15,8 +15,7 @@ pub async fn run(context: &Context, cloud: &dyn Provider, wanted: &str) -> Resul
     let of_tree = lineage::Tree { root: tree.as_deref(), definitions: &definitions };
     let fetch = lineage::fetch(&context.home, &context.proxies);
     let noted = context.home.data.join(CHECKED);
-    let from =
-        Sources { cloud, fetch: &fetch, cancel: &context.cancel, noted: Some(&noted) };
+    let from = Sources { cloud, fetch: &fetch, cancel: &context.cancel, noted: Some(&noted) };
     let lineage = lineage::lineage(from, &images, image, of_tree).await?;
     if context.common.json {
         let mut value = value(image);

@@ -15,6 +15,7 @@ use super::index::names_of_live_runs;
 use super::{Home, Record, RunDirError};
 use crate::log;
 use crate::model::event::{Events, Sink};
+use crate::model::publication::suffixed;
 use crate::plan::Plan;
 use crate::provider::ledger::{self, Ledger};
 use crate::system::durable::{self, Others};
@@ -242,12 +243,6 @@ pub fn tell_ended(dir: &Path, record: &Record) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
     fs::write(dir.join(RESULT), text)
 }
-
-/// Image name of a run if another run has the plain name.
-pub(super) fn suffixed(name: &str, run: &str) -> String {
-    format!("{name}-{}", run.rsplit('-').next().unwrap_or(run))
-}
-
 fn shown_name(image: &str) -> String {
     format!("build.{image}.log")
 }

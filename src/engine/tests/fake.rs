@@ -4,10 +4,10 @@ use crate::guest::{Command, Exit, OnOutput, OnProgress, Orphan, Stream, Transfer
 
 /// Machines that answer every script; some answers can be set.
 #[derive(Clone, Default)]
-pub(super) struct Fake(pub Arc<Mutex<Answers>>);
+pub(crate) struct Fake(pub Arc<Mutex<Answers>>);
 
 #[derive(Default)]
-pub(super) struct Answers {
+pub(crate) struct Answers {
     /// A script that contains the text ends with this code.
     pub exits: Vec<(String, i32)>,
     /// The same machine-id for all.
@@ -136,7 +136,7 @@ impl Remote for FakeRemote {
 }
 
 /// A machine on which a step never ends.
-pub(super) struct Hang(pub Fake);
+pub(crate) struct Hang(pub Fake);
 
 struct HangRemote(Arc<dyn Remote>);
 
@@ -169,7 +169,7 @@ impl Remote for HangRemote {
 }
 
 /// Nobody wants a prompt.
-pub(super) struct Nobody;
+pub(crate) struct Nobody;
 
 #[async_trait]
 impl Interactive for Nobody {

@@ -7,7 +7,7 @@ use super::*;
 
 /// What is built in here brings nothing that a wall would be for; `test-tools/it/wall.rs` has what
 /// does.
-pub(super) fn no_wall() -> Wall {
+pub(crate) fn no_wall() -> Wall {
     let settings =
         crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
     Wall::new(crate::wall::Config {
@@ -19,7 +19,7 @@ pub(super) fn no_wall() -> Wall {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Seen(pub Arc<Mutex<Vec<Event>>>);
+pub(crate) struct Seen(pub Arc<Mutex<Vec<Event>>>);
 
 impl Sink for Seen {
     fn take(&mut self, event: &Stamped) {
@@ -27,7 +27,7 @@ impl Sink for Seen {
     }
 }
 
-pub(super) struct World {
+pub(crate) struct World {
     /// Checks besides those that a bundle has on.
     pub add: &'static [&'static str],
     pub cloud: Memory,
@@ -92,6 +92,7 @@ impl World {
             }),
             publish: Publication {
                 name: "x-1".into(),
+                chosen: false,
                 family: "x".into(),
                 properties: [
                     ("k".into(), "v".into()),
@@ -174,7 +175,7 @@ fn futures_base(cloud: &Memory) -> Image {
 }
 
 /// Of a build to its end, on machines that `connect` reaches.
-pub(super) fn site<'a>(
+pub(crate) fn site<'a>(
     world: &'a World,
     connect: &'a dyn Connect,
     plan: &'a Plan,

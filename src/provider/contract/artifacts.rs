@@ -6,6 +6,7 @@ use super::{DEADLINE, Run};
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State, Visibility};
+use crate::model::publication::suffixed;
 use crate::provider::ledger::{Entry, Kind};
 use crate::provider::{Provider, Publication};
 
@@ -59,6 +60,7 @@ fn publication(run: &Run) -> Publication {
     let property = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     Publication {
         name: format!("published-{}", run.id),
+        chosen: false,
         family: format!("family-{}", run.id),
         properties: [
             property(image::RUN, &run.id),
@@ -132,6 +134,33 @@ pub(super) async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
         assert!(
             cloud.artifacts().list().await.expect("images").iter().all(|i| i.id != published.id)
         );
+    }
+    run.delete_all(cloud, &run.cx.ledger.entries()).await;
+    run.assert_owns_nothing(cloud).await;
+}
+
+/// No two published images have one name: a name of the factory's gets the run's suffix, one that
+/// was chosen is refused, and the image stays staged.
+pub(super) async fn one_name(cloud: &dyn Provider, run: &Run, disk: &Path) {
+    let import = async |role: &str| {
+        let (cx, name) = (run.cx.within(DEADLINE), format!("{}{role}", run.id));
+        cloud.artifacts().import(&cx, &name, disk).await.expect("import")
+    };
+    let (first, second) = (import(image::STAGED).await, import(image::STAGED_SOURCE).await);
+    let wanted = publication(run);
+    let first = cloud.artifacts().publish(&run.cx, &first, &wanted).await.expect("publish");
+    let chosen = Publication { chosen: true, ..wanted.clone() };
+    let refused = cloud.artifacts().publish(&run.cx, &second, &chosen).await;
+    assert!(refused.is_err(), "two images were published as {}", first.name);
+    let images = cloud.artifacts().list().await.expect("images");
+    let staged = images.iter().find(|i| i.id == second.id).expect("the staged image");
+    assert_eq!(staged.state, State::Staged, "it was refused, and published");
+    let publish = async || cloud.artifacts().publish(&run.cx, &second, &wanted).await;
+    let second = publish().await.expect("publish");
+    assert_eq!(second.name, suffixed(&first.name, &run.id));
+    assert_eq!(publish().await.expect("publish again"), second);
+    for image in [&first, &second] {
+        cloud.artifacts().delete(&run.cx, image).await.expect("discard");
     }
     run.delete_all(cloud, &run.cx.ledger.entries()).await;
     run.assert_owns_nothing(cloud).await;

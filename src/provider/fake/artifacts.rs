@@ -6,7 +6,9 @@ use std::path::Path;
 use super::Memory;
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
-use crate::provider::artifacts::{unadoptable, unpublishable, why_immutable};
+use crate::provider::artifacts::{
+    free_name, is_others_by_now, unadoptable, unpublishable, why_immutable,
+};
 use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
 #[async_trait]
@@ -30,13 +32,20 @@ impl Artifacts for Memory {
             if let Some(why) = unpublishable(image, publication) {
                 return Err(CloudError::refused(format!("publish {}", publication.name), why));
             }
+            if is_others_by_now(image) {
+                return Ok(image.clone());
+            }
             let at = family::published_at(
                 &there,
                 &publication.family,
                 &image.id,
                 jiff::Timestamp::now(),
             );
-            let publication = publication.proven(&image.id, at);
+            let named = |i: &&Image| {
+                i.id != image.id && i.name == publication.name && i.state != State::Staged
+            };
+            let name = free_name(publication, there.iter().find(named).map(|i| i.id.as_str()))?;
+            let publication = Publication { name, ..publication.proven(&image.id, at) };
             image.state = State::Active;
             image.min_disk_gib = publication.min_disk(image.virtual_size);
             (image.name, image.family) = (publication.name, publication.family);

@@ -17,15 +17,6 @@ pub async fn named(
     Ok(glance::images(&cloud.api, &[("name", name.to_owned())], cancel).await?)
 }
 
-/// The same, with those that lists leave out.
-pub async fn named_or_hidden(
-    cloud: &OpenStack,
-    name: &str,
-    cancel: &Cancel,
-) -> Result<Vec<Record>, CloudError> {
-    shown_and_hidden(cloud, &[("name", name.to_owned())], cancel).await
-}
-
 async fn shown_and_hidden(
     cloud: &OpenStack,
     query: &[(&'static str, String)],
@@ -41,6 +32,17 @@ async fn shown_and_hidden(
     Ok(all)
 }
 
+/// IDs of the project's published images of that name, hidden or not.
+pub async fn published_as(
+    cloud: &OpenStack,
+    name: &str,
+    project: &str,
+    cancel: &Cancel,
+) -> Result<Vec<String>, CloudError> {
+    let all = shown_and_hidden(cloud, &[("name", name.to_owned())], cancel).await?;
+    let own = all.iter().filter(|i| i.name() == name && i.owner() == project && !is_staged(i));
+    Ok(own.map(|i| i.id().to_owned()).collect())
+}
 /// Resolves `wanted` by [`family::meaning`] over all candidates, including foreign images
 /// for lookups by ID or exact name.
 pub async fn base(

@@ -1,4 +1,5 @@
 //! Makes a staged image from the disk of a stopped server, its boot volume, or a file.
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use super::create::{self, New};
 use super::glance::{self, Patch, Record};
-use super::{OpenStack, cinder, nova, resources, wait};
+use super::{OpenStack, api::ApiError, cinder, nova, resources, settle, wait};
 use crate::model::digest::{Algorithm, Digest};
 use crate::model::event::Event;
 use crate::model::format::Format;
@@ -16,7 +17,7 @@ use crate::provider::{CloudError, Machine, RunCx};
 use crate::system::digest::Hasher;
 use crate::system::disk::{self, Conversion};
 use crate::system::exec::{self, ExecError};
-use crate::system::wait::Deadline;
+use crate::system::wait::{Deadline, WaitError};
 
 /// Polls of a queued image before its server's task state is checked.
 const STUCK: u32 = 8;
@@ -60,8 +61,8 @@ pub async fn machine(
     };
     // The server of a volume was deleted before the upload, and shows no progress.
     let at_work = server.boot_volume().is_none().then_some(server.id.as_str());
-    finished(cloud, cx, &Unfinished { id: &id, what: &what, server: at_work }).await?;
-    let record = name_itself(cloud, cx, &id).await?;
+    let record = finished(cloud, cx, &Unfinished { id: &id, what: &what, server: at_work }).await?;
+    let record = name_itself(cloud, cx, record).await?;
     let image = record.image(&cloud.api.project(&cx.cancel).await?);
     cloud.seen.staged.put(record);
     Ok(image)
@@ -112,19 +113,31 @@ async fn volume_image(
 }
 
 /// Writes the image's own ID as proof that it is the staged image; a name could be a copy's.
-async fn name_itself(cloud: &OpenStack, cx: &RunCx, id: &str) -> Result<Record, CloudError> {
-    let mut patch = Patch::default();
-    patch.set(image::IMAGE_ID, id);
-    Ok(glance::patch(&cloud.api, id, &patch, &cx.cancel).await?)
+async fn name_itself(cloud: &OpenStack, cx: &RunCx, image: Record) -> Result<Record, CloudError> {
+    let id = image.id().to_owned();
+    with(cloud, cx, image, &[(image::IMAGE_ID.to_owned(), id)].into()).await
 }
 
 async fn mark(cloud: &OpenStack, cx: &RunCx, id: &str) -> Result<(), CloudError> {
-    let mut patch = Patch::default();
-    for (key, value) in cloud.staged_marks(&cx.run) {
-        patch.set(&key, value);
-    }
-    glance::patch(&cloud.api, id, &patch, &cx.cancel).await?;
-    Ok(())
+    let image = settle::read(cloud, id, &cx.cancel).await?;
+    let image = image.ok_or_else(|| CloudError::missing(format!("image {id}")))?;
+    with(cloud, cx, image, &cloud.staged_marks(&cx.run)).await.map(drop)
+}
+
+/// The image with these properties, in one change.
+async fn with(
+    cloud: &OpenStack,
+    cx: &RunCx,
+    image: Record,
+    properties: &BTreeMap<String, String>,
+) -> Result<Record, CloudError> {
+    let left = |now: &Record| {
+        let mut patch = Patch::default();
+        let missing = properties.iter().filter(|(key, value)| now.property(key) != Some(value));
+        missing.for_each(|(key, value)| patch.set(key, value.as_str()));
+        patch
+    };
+    settle::change(cloud, image, &cx.cancel, left).await
 }
 
 /// An image without its content so far.
@@ -206,26 +219,7 @@ pub async fn file(
     let id =
         create::own(cloud, cx, new, || glance::create(&cloud.api, name, &properties, &cx.cancel))
             .await?;
-    let events = cx.events.clone();
-    let told = std::sync::Mutex::new(std::time::Instant::now());
-    let progress = move |done, of| {
-        let mut told = told.lock().expect("nothing in here panics");
-        if told.elapsed() > Duration::from_secs(1) || done == of {
-            *told = std::time::Instant::now();
-            events.emit(Event::Progress { done, of, unit: "bytes".into() });
-        }
-    };
-    let call = glance::upload(&cloud.api, &id, &file, progress).timeout(cx.deadline().total());
-    let sent = match call.send(&cx.cancel).await.map(|answer| answer.sent) {
-        Ok(sent) => sent,
-        // Not answered, or the same again refused: the content may be there.
-        Err(e) if e.in_doubt() || e.status() == Some(409) => {
-            let Some(kept) = stored(cloud, cx, &id, &file).await? else { return Err(e.into()) };
-            cx.events.warn(format!("{e}: it is stored all the same"));
-            Some(kept)
-        }
-        Err(e) => return Err(e.into()),
-    };
+    let sent = sent(cloud, cx, &id, &file).await?;
     let what = format!("upload {name}");
     let record = finished(cloud, cx, &Unfinished { id: &id, what: &what, server: None }).await?;
     match (sent, record.sha512()) {
@@ -240,32 +234,93 @@ pub async fn file(
             "Glance tells no sha512 of image {id}: what it took was not compared with what was sent"
         )),
     }
-    let record = name_itself(cloud, cx, &id).await?;
+    let record = name_itself(cloud, cx, record).await?;
     Ok(record.image(&cloud.api.project(&cx.cancel).await?))
 }
 
-/// Digest of `file`, if image `id` has content of its length, or gets it in time.
-async fn stored(
+/// Sends the content; the digest of what Glance should have. After a lost answer the image is
+/// looked at: `saving` is waited for, what is there is compared, only `queued` is sent again.
+async fn sent(
     cloud: &OpenStack,
     cx: &RunCx,
     id: &str,
     file: &Path,
 ) -> Result<Option<Digest>, CloudError> {
+    let what = format!("upload image {id}");
+    let mut sends = wait(&what, &cx.cancel, Deadline::after(cloud.patience), Duration::ZERO);
+    loop {
+        let call =
+            glance::upload(&cloud.api, id, file, progress(cx)).timeout(cx.deadline().total());
+        let error = match call.send(&cx.cancel).await {
+            Ok(answer) => return Ok(answer.sent),
+            // The same again is refused where the content is there, or comes.
+            Err(e) if e.in_doubt() || e.status() == Some(409) => e,
+            Err(e) => return Err(e.into()),
+        };
+        cx.events.warn(format!("{error}: it may be stored all the same; looking at image {id}"));
+        match stored(cloud, cx, id, file).await {
+            Ok(Stored::Whole(kept)) => return Ok(Some(kept)),
+            // What did not get through in its time will not the second time.
+            Ok(Stored::Nothing) if !matches!(error, ApiError::TimedOut { .. }) => {}
+            Ok(Stored::Nothing | Stored::Other) => return Err(error.into()),
+            Err(CloudError::Deadline { .. }) => {
+                return Err(CloudError::Unknown { what, reason: error.reason() });
+            }
+            Err(e) => return Err(e),
+        }
+        match sends.pause().await {
+            Err(WaitError::Deadline { .. }) => return Err(error.into()),
+            paused => paused?,
+        }
+    }
+}
+
+fn progress(cx: &RunCx) -> impl Fn(u64, u64) + Send + Sync + 'static {
+    let events = cx.events.clone();
+    let told = std::sync::Mutex::new(std::time::Instant::now());
+    move |done, of| {
+        let mut told = told.lock().expect("nothing in here panics");
+        if told.elapsed() > Duration::from_secs(1) || done == of {
+            *told = std::time::Instant::now();
+            events.emit(Event::Progress { done, of, unit: "bytes".into() });
+        }
+    }
+}
+
+/// What an upload whose answer was lost came to.
+enum Stored {
+    /// The digest of what was sent.
+    Whole(Digest),
+    Nothing,
+    /// Something else, or it broke off.
+    Other,
+}
+
+/// Whether image `id` has content of the length of `file`, or gets it in the time of an upload.
+async fn stored(
+    cloud: &OpenStack,
+    cx: &RunCx,
+    id: &str,
+    file: &Path,
+) -> Result<Stored, CloudError> {
     let length =
         file.metadata().map_err(CloudError::io(format!("look at {}", file.display())))?.len();
     let look = || async {
         let record = glance::image(&cloud.api, id, &cx.cancel).await?;
         Ok(match record.as_ref().map(Record::status) {
             Some("saving" | "importing") => None,
-            status => Some(status == Some("active") && record.is_some_and(|r| r.size() == length)),
+            Some("queued") => Some(Stored::Nothing),
+            Some("active") if record.as_ref().is_some_and(|r| r.size() == length) => {
+                Some(Stored::Whole(digest(cx, file).await?))
+            }
+            _ => Some(Stored::Other),
         })
     };
-    let deadline = Deadline::after(cloud.patience);
-    match wait("look for the content", &cx.cancel, deadline, Duration::ZERO).until(look).await {
-        Ok(true) => {}
-        Ok(false) | Err(CloudError::Deadline { .. }) => return Ok(None),
-        Err(e) => return Err(e),
-    }
+    let what = format!("look for the content of image {id}");
+    settle::until(&what, &cx.cancel, cx.anew().deadline(), look).await
+}
+
+async fn digest(cx: &RunCx, file: &Path) -> Result<Digest, CloudError> {
     let path = file.to_owned();
     let sum = move || {
         let (mut file, mut chunk) = (std::fs::File::open(path)?, vec![0; 512 << 10]);
@@ -279,7 +334,7 @@ async fn stored(
     };
     let summed =
         cx.cancel.or(tokio::task::spawn_blocking(sum)).await?.expect("reading does not panic");
-    summed.map(Some).map_err(CloudError::io(format!("read {}", file.display())))
+    summed.map_err(CloudError::io(format!("read {}", file.display())))
 }
 
 /// Converts other formats to qcow2, compressed so that every Nova since 2013 can read it; also a

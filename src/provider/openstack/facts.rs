@@ -75,7 +75,7 @@ pub async fn facts(
         if wanted.image_name.is_empty() {
             return Ok(Vec::new());
         }
-        base::named_or_hidden(cloud, &wanted.image_name, cancel).await
+        base::published_as(cloud, &wanted.image_name, &project, cancel).await
     };
     let (base, taken, mut site, version) = tokio::try_join!(base, taken, site, async {
         cloud.api.microversions(cancel).await.map_err(CloudError::from)
@@ -86,11 +86,8 @@ pub async fn facts(
         Microversions::Unknown(what) => format!("Nova 2.1 (its version document is {what})"),
     };
     let who = cloud.api.who(cancel).await?;
-    let own = taken
-        .iter()
-        .filter(|i| i.owner() == project && i.property(image::STATE) != Some("building"));
     Ok(CloudFacts {
-        name_taken_by: own.map(|i| i.id().to_owned()).collect(),
+        name_taken_by: taken,
         how: format!("OpenStack {}: {nova}, {who}", cloud.api.name()),
         site: Some(site),
         notes: untold.notes(),

@@ -223,7 +223,7 @@ pub async fn create(
     id.map(str::to_owned).ok_or_else(|| ApiError::bad_answer(what, "no ID"))
 }
 
-/// The request that sends the content of an image.
+/// The request that sends the content of an image. After a lost answer the caller looks first.
 pub fn upload<'a>(
     api: &'a Api,
     id: &str,
@@ -231,7 +231,7 @@ pub fn upload<'a>(
     progress: impl Fn(u64, u64) + Send + Sync + 'static,
 ) -> Call<'a> {
     let call = api.put(Service::Image, &["images", id, "file"]).file(file, progress);
-    call.what(format!("upload image {id}"))
+    call.once_in_doubt().what(format!("upload image {id}"))
 }
 
 /// One change of an image, whole or not at all. Source: the JSON patch of Glance's v2.1, a subset
@@ -264,6 +264,7 @@ fn pointer(key: &str) -> String {
     format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
+/// Sends one change. After a lost answer [`settle::change`](super::settle::change) looks first.
 pub async fn patch(
     api: &Api,
     id: &str,
@@ -274,7 +275,7 @@ pub async fn patch(
     const TYPE: &str = "application/openstack-images-v2.1-json-patch";
     let body = serde_json::to_vec(&patch.0).expect("JSON can be written");
     let call = api.patch(Service::Image, &["images", id]).body(TYPE, body);
-    call.what(format!("change image {id}")).fetch(cancel).await.map(Record)
+    call.once_in_doubt().what(format!("change image {id}")).fetch(cancel).await.map(Record)
 }
 
 /// Lets a project see a shared image; one that may already is no error.

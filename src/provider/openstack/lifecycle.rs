@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::glance::{self, Patch, Record};
-use super::{OpenStack, cinder, nova};
+use super::{OpenStack, cinder, nova, settle};
 use crate::model::image::{self, Image, Lifecycle, Visibility};
 use crate::provider::openstack::api::Service;
 use crate::provider::{self, CloudError, RunCx};
@@ -35,24 +35,33 @@ pub async fn set(
     let what = format!("change image {}", image.name);
     let gone = || CloudError::refused(&what, format!("image {} is gone", image.id));
     let now = ours(cloud, image, &what, &cx.cancel).await?.ok_or_else(gone)?;
-    let patch = change(&now, to);
     let project = cloud.api.project(&cx.cancel).await?;
-    if patch.is_empty() {
+    if change(&now, to).is_empty() {
         return Ok(now.image(&project));
     }
-    let done = glance::patch(&cloud.api, &image.id, &patch, &cx.cancel).await;
-    // Whether or not an answer came: what Glance shows counts. It may be asked even when a signal
-    // came meanwhile.
-    let after = glance::image(&cloud.api, &image.id, &Cancel::default()).await?.ok_or_else(gone)?;
+    let after = changed(cloud, cx, now, |now| change(now, to)).await?.ok_or_else(gone)?;
     let left = change(&after, to);
-    match done {
-        _ if left.is_empty() => Ok(after.image(&project)),
-        Err(e) => Err(e.into()),
-        Ok(_) => Err(CloudError::refused(
+    match left.is_empty() {
+        true => Ok(after.image(&project)),
+        false => Err(CloudError::refused(
             &what,
             format!("Glance took the change, and shows something else: {left:?} is not done"),
         )),
     }
+}
+
+/// Makes one change and reads the image back. What was written is asked for even when a signal came
+/// meanwhile; a second one ends that.
+async fn changed(
+    cloud: &OpenStack,
+    cx: &RunCx,
+    record: Record,
+    left: impl Fn(&Record) -> Patch,
+) -> Result<Option<Record>, CloudError> {
+    cx.cancel.check()?;
+    let (id, cancel) = (record.id().to_owned(), cx.cancel.for_unwind());
+    settle::change(cloud, record, &cancel, left).await?;
+    settle::read(cloud, &id, &cancel).await
 }
 
 /// Adds the proof of origin to an image without one.
@@ -69,20 +78,20 @@ pub async fn adopt(cloud: &OpenStack, cx: &RunCx, image: &Image) -> Result<Image
         return Ok(adopted);
     }
     adopted.prove(adopted.created);
-    let mut patch = Patch::default();
-    for key in [image::IMAGE_ID, image::PUBLISHED_AT] {
-        patch.set(key, adopted.properties[key].as_str());
-    }
-    tag(&now, adopted.standing().is_listed(), &mut patch);
-    let done = glance::patch(&cloud.api, &image.id, &patch, &cx.cancel).await;
-    let after = glance::image(&cloud.api, &image.id, &Cancel::default())
-        .await?
-        .ok_or_else(gone)?
-        .image(&project);
-    match done {
-        _ if after.is_ours() => Ok(after),
-        Err(e) => Err(e.into()),
-        Ok(_) => {
+    let proof = |now: &Record| {
+        let mut patch = Patch::default();
+        for key in [image::IMAGE_ID, image::PUBLISHED_AT] {
+            if now.property(key) != Some(&adopted.properties[key]) {
+                patch.set(key, adopted.properties[key].as_str());
+            }
+        }
+        tag(now, adopted.standing().is_listed(), &mut patch);
+        patch
+    };
+    let after = changed(cloud, cx, now, proof).await?.ok_or_else(gone)?.image(&project);
+    match after.is_ours() {
+        true => Ok(after),
+        false => {
             Err(CloudError::refused(&what, "Glance took the change, and shows the image as it was"))
         }
     }

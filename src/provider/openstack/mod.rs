@@ -3,8 +3,9 @@
 //! [`login`] reads the configuration (files: `clouds_yaml`, meaning: `resolve`), [`keystone`] gets
 //! tokens, [`session`] attaches them, [`api`] sends requests. [`nova`], [`glance`], [`neutron`],
 //! [`cinder`] and [`heat`] are the service calls, [`pages`] reads lists, [`create`] owns what is
-//! created. [`compute`], [`artifacts`], [`resources`], [`volume`] and [`heat`] implement the
-//! capabilities on top, with [`boot`], [`power`], [`capture`], [`publish`] and [`lifecycle`].
+//! created, [`settle`] finds out what became of a request without an answer. [`compute`],
+//! [`artifacts`], [`resources`], [`volume`] and [`heat`] implement the capabilities on top, with
+//! [`boot`], [`power`], [`capture`], [`publish`] and [`lifecycle`].
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +54,7 @@ mod volume;
 mod recent_reads;
 mod session;
 mod settings;
+mod settle;
 mod source;
 mod lifecycle;
 mod upload;

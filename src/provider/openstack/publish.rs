@@ -1,14 +1,21 @@
-//! Publishes a staged image with one change, then reads it back and compares.
+//! Publishes a staged image. Members, and all that may be refused or left out, come before the
+//! state is turned; what Glance shows is compared before and after.
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use rand_core::{OsRng, RngCore};
 use serde_json::json;
 
 use super::glance::{self, Patch, Record};
-use super::{OpenStack, base};
+use super::{HASTE, OpenStack, base, settle};
 use crate::model::family;
-use crate::model::image::{Image, Visibility};
-use crate::provider::{self, CloudError, Publication, RunCx};
+use crate::model::image::{self, Image, State, Visibility};
+use crate::provider::artifacts::{free_name, is_others_by_now, unpublishable};
+use crate::provider::{CloudError, Publication, RunCx};
 use crate::system::cancel::Cancel;
+
+/// Longest pause of two runs that published one name at once, in milliseconds.
+const YIELD: u32 = 3000;
 
 pub async fn publish(
     cloud: &OpenStack,
@@ -25,50 +32,227 @@ pub async fn publish(
         before.ok_or_else(|| CloudError::refused(&what, format!("image {} is gone", staged.id)))?;
     let project = cloud.api.project(&cx.cancel).await?;
     let now = before.image(&project);
-    if let Some(why) = provider::artifacts::unpublishable(&now, publication) {
-        return Err(CloudError::refused(&what, why));
+    if let Some(why) = unpublishable(&now, publication) {
+        return Err(CloudError::refused(what, why));
     }
-    let family = base::all_of_family(cloud, &publication.family, &cx.cancel).await?;
-    let family: Vec<Image> =
-        family.iter().chain([&before]).map(|record| record.image(&project)).collect();
-    let at = family::published_at(&family, &publication.family, &now.id, jiff::Timestamp::now());
-    let publication = &publication.proven(&now.id, at);
-    let change = change(&before, publication);
-    if !change.is_empty()
-        && let Err(e) = glance::patch(&cloud.api, &staged.id, &change, &cx.cancel).await
-    {
-        // The answer alone may have been lost, and the same again refused: what Glance shows
-        // counts. It may be asked even when a signal came meanwhile.
-        let now = glance::image(&cloud.api, &staged.id, &Cancel::default()).await?;
-        if now.is_none_or(|now| !differences(&now, publication).is_empty()) {
-            return Err(e.into());
+    if is_others_by_now(&now) {
+        return Ok(now);
+    }
+    let publishing = Publishing { cloud, cx, what: &what, project: &project };
+    let wanted = publishing.wanted(&before, publication).await?;
+    if now.state != State::Staged {
+        // Its own image again.
+        publishing.members(&before, &wanted).await?;
+        return publishing.write(before, wanted, &cx.cancel).await;
+    }
+    let ready = publishing.prepare(before, &wanted).await?;
+    cx.cancel.check()?;
+    // From here on only a second signal ends it: what was written is to be known.
+    publishing.write(ready, wanted, &cx.cancel.for_unwind()).await
+}
+
+/// A publication under way.
+struct Publishing<'a> {
+    cloud: &'a OpenStack,
+    cx: &'a RunCx,
+    /// "publish x"
+    what: &'a str,
+    project: &'a str,
+}
+
+impl Publishing<'_> {
+    /// The publication with its proof, its time, and a name that is free now.
+    async fn wanted(
+        &self,
+        before: &Record,
+        publication: &Publication,
+    ) -> Result<Publication, CloudError> {
+        let Self { cloud, cx, project, .. } = *self;
+        let (family, others) = tokio::try_join!(
+            base::all_of_family(cloud, &publication.family, &cx.cancel),
+            self.others(before.id(), &publication.name, &cx.cancel),
+        )?;
+        let family: Vec<Image> =
+            family.iter().chain([before]).map(|record| record.image(project)).collect();
+        let now = jiff::Timestamp::now();
+        let at = family::published_at(&family, &publication.family, before.id(), now);
+        let name = free_name(publication, others.first().map(String::as_str))?;
+        Ok(Publication { name, ..publication.proven(before.id(), at) })
+    }
+
+    /// IDs of other published images of that name in the project.
+    async fn others(
+        &self,
+        id: &str,
+        name: &str,
+        cancel: &Cancel,
+    ) -> Result<Vec<String>, CloudError> {
+        let all = base::published_as(self.cloud, name, self.project, cancel).await?;
+        Ok(all.into_iter().filter(|other| other != id).collect())
+    }
+
+    /// Everything but what makes the image published. A property that Glance leaves out and a
+    /// member that it refuses are told while nobody may use the image.
+    async fn prepare(&self, before: Record, wanted: &Publication) -> Result<Record, CloudError> {
+        let Self { cloud, cx, what, .. } = *self;
+        let id = before.id().to_owned();
+        let left = |now: &Record| change(now, wanted, Phase::Staged);
+        settle::change(cloud, before, &cx.cancel, left).await?;
+        let ready = settle::read(cloud, &id, &cx.cancel).await?;
+        let ready = ready.ok_or_else(|| CloudError::refused(what, "it is gone"))?;
+        let wrong = differences(&ready, wanted, Phase::Staged);
+        if !wrong.is_empty() {
+            return Err(CloudError::refused(what, shows(&wrong)));
         }
-        cx.events.warn(format!("{e}: it is done all the same"));
+        self.members(&ready, wanted).await?;
+        Ok(ready)
     }
-    for project in &publication.members {
-        glance::add_member(&cloud.api, &staged.id, project, &cx.cancel).await?;
+
+    /// Shares the image, and looks whether it is shared.
+    async fn members(&self, image: &Record, wanted: &Publication) -> Result<(), CloudError> {
+        let Self { cloud, cx, what, .. } = *self;
+        if wanted.members.is_empty() {
+            return Ok(());
+        }
+        for project in &wanted.members {
+            glance::add_member(&cloud.api, image.id(), project, &cx.cancel).await?;
+        }
+        let shown = glance::members(&cloud.api, image.id(), &cx.cancel).await?;
+        let lacking: Vec<String> = wanted
+            .members
+            .iter()
+            .filter(|m| !shown.contains(*m))
+            .map(|m| format!("it is not shared with project {m}"))
+            .collect();
+        if lacking.is_empty() { Ok(()) } else { Err(CloudError::refused(what, shows(&lacking))) }
     }
-    let after = glance::image(&cloud.api, &staged.id, &cx.cancel).await?;
-    let after =
-        after.ok_or_else(|| CloudError::refused(&what, "it is gone after it was published"))?;
-    let mut wrong = differences(&after, publication);
-    if !publication.members.is_empty() {
-        let members = glance::members(&cloud.api, &staged.id, &cx.cancel).await?;
-        wrong.extend(
-            publication
-                .members
-                .iter()
-                .filter(|m| !members.contains(*m))
-                .map(|m| format!("it is not shared with project {m}")),
-        );
+
+    /// The write that makes the image published; then what Glance shows is compared, and the name
+    /// settled.
+    async fn write(
+        &self,
+        ready: Record,
+        mut wanted: Publication,
+        cancel: &Cancel,
+    ) -> Result<Image, CloudError> {
+        let (cloud, id) = (self.cloud, ready.id().to_owned());
+        let left = |now: &Record| change(now, &wanted, Phase::Published);
+        let answer = settle::change(cloud, ready, cancel, left).await?;
+        let mut after = self.seen(answer, cancel).await?;
+        match self.others(&id, &wanted.name, cancel).await {
+            Ok(others) if others.is_empty() => {}
+            Ok(_) => after = self.rename(after, &mut wanted, cancel).await?,
+            Err(e) => self.cx.events.warn(format!("another image may have that name: {e}")),
+        }
+        let wrong = differences(&after, &wanted, Phase::Published);
+        if wrong.is_empty() {
+            Ok(after.image(self.project))
+        } else {
+            Err(self.amiss(&after, wrong))
+        }
     }
-    if !wrong.is_empty() {
-        return Err(CloudError::refused(
-            &what,
-            format!("Glance took the change, and shows something else: {}", wrong.join("; ")),
-        ));
+
+    /// The image as read back; as the change was answered if it cannot be read.
+    async fn seen(&self, answer: Record, cancel: &Cancel) -> Result<Record, CloudError> {
+        match settle::read(self.cloud, answer.id(), cancel).await {
+            Ok(Some(after)) => Ok(after),
+            Ok(None) => {
+                Err(CloudError::refused(self.what, "the image is gone after it was published"))
+            }
+            Err(e) => {
+                self.cx.events.warn(format!("{e}: it is taken for what its change was answered"));
+                Ok(answer)
+            }
+        }
     }
-    Ok(after.image(&project))
+
+    /// Another image was published under the name meanwhile. A name of ours gets the run's suffix;
+    /// a chosen one is given up, by one of two runs that wait for each other.
+    async fn rename(
+        &self,
+        image: Record,
+        wanted: &mut Publication,
+        cancel: &Cancel,
+    ) -> Result<Record, CloudError> {
+        let id = image.id().to_owned();
+        if wanted.chosen {
+            let pause = Duration::from_millis(u64::from(OsRng.next_u32() % YIELD)) / HASTE;
+            cancel.pause(pause).await.map_err(|e| self.unsettled(&image, e))?;
+        }
+        let others = self.others(&id, &wanted.name, cancel).await;
+        let others = others.map_err(|e| self.unsettled(&image, e))?;
+        match free_name(wanted, others.first().map(String::as_str)) {
+            Ok(name) => wanted.name = name,
+            Err(taken) => {
+                let back = |now: &Record| unpublish(now);
+                settle::change(self.cloud, image.clone(), cancel, back)
+                    .await
+                    .map_err(|e| self.unsettled(&image, format!("{taken}; {e}")))?;
+                return Err(taken);
+            }
+        }
+        let left = |now: &Record| change(now, wanted, Phase::Published);
+        let renamed = settle::change(self.cloud, image.clone(), cancel, left).await;
+        let renamed = renamed.map_err(|e| self.unsettled(&image, e))?;
+        self.seen(renamed, cancel).await
+    }
+
+    /// The image is published, and its name may be another's too.
+    fn unsettled(&self, image: &Record, why: impl std::fmt::Display) -> CloudError {
+        let reason = format!("another image has that name, and it was not settled: {why}");
+        self.amiss_for(image, reason)
+    }
+
+    fn amiss(&self, after: &Record, wrong: Vec<String>) -> CloudError {
+        self.amiss_for(after, shows(&wrong))
+    }
+
+    fn amiss_for(&self, after: &Record, reason: String) -> CloudError {
+        let image = after.image(self.project);
+        if image.state == State::Staged {
+            return CloudError::refused(self.what, reason);
+        }
+        CloudError::Amiss { what: self.what.to_owned(), reason, image: Box::new(image) }
+    }
+}
+
+fn shows(wrong: &[String]) -> String {
+    format!("Glance took the change, and shows something else: {}", wrong.join("; "))
+}
+
+/// What is written, and compared: all but the state and what comes with it, or everything.
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    Staged,
+    Published,
+}
+
+impl Phase {
+    /// Whether this property is set with the state, and not before.
+    fn leaves(self, key: &str) -> bool {
+        self == Self::Staged && [image::STATE, image::PUBLISHED_AT].contains(&key)
+    }
+
+    /// Only a shared image takes members.
+    fn sets(self, visibility: Visibility) -> bool {
+        self == Self::Published || visibility == Visibility::Shared
+    }
+}
+
+/// Patch that makes a published image a staged one of its run again.
+fn unpublish(now: &Record) -> Patch {
+    let mut patch = Patch::default();
+    if now.property(image::STATE) != Some(State::Staged.name()) {
+        patch.set(image::STATE, State::Staged.name());
+    }
+    if now.flag("protected") {
+        patch.replace("protected", false);
+    }
+    let tags: Vec<String> = image::with_mark(now.tags().into_iter().collect(), false);
+    if tags.len() != now.tags().len() {
+        patch.replace("tags", json!(tags));
+    }
+    patch
 }
 
 /// Properties that Glance manages itself.
@@ -91,7 +275,7 @@ fn word(visibility: Visibility) -> &'static str {
 
 /// Patch from the current to the wanted state. Removes other properties, because a snapshot
 /// inherits those of its base.
-fn change(now: &Record, wanted: &Publication) -> Patch {
+fn change(now: &Record, wanted: &Publication, phase: Phase) -> Patch {
     let mut patch = Patch::default();
     let properties = now.properties();
     for key in
@@ -99,10 +283,23 @@ fn change(now: &Record, wanted: &Publication) -> Patch {
     {
         patch.remove(key);
     }
-    for (key, value) in
-        wanted.properties.iter().filter(|(key, value)| properties.get(*key) != Some(value))
-    {
+    let set = |(key, value): &(&String, &String)| {
+        properties.get(*key) != Some(*value) && !phase.leaves(key)
+    };
+    for (key, value) in wanted.properties.iter().filter(set) {
         patch.set(key, value.as_str());
+    }
+    if now.min_disk_gib() != min_disk(now, wanted) {
+        patch.replace("min_disk", min_disk(now, wanted));
+    }
+    if now.min_ram_mib() != wanted.min_ram_mib {
+        patch.replace("min_ram", wanted.min_ram_mib);
+    }
+    if now.visibility() != wanted.visibility && phase.sets(wanted.visibility) {
+        patch.replace("visibility", word(wanted.visibility));
+    }
+    if phase == Phase::Staged {
+        return patch;
     }
     if now.name() != wanted.name {
         patch.replace("name", wanted.name.as_str());
@@ -111,17 +308,8 @@ fn change(now: &Record, wanted: &Publication) -> Patch {
     if now.tags() != tags {
         patch.replace("tags", json!(tags));
     }
-    if now.min_disk_gib() != min_disk(now, wanted) {
-        patch.replace("min_disk", min_disk(now, wanted));
-    }
-    if now.min_ram_mib() != wanted.min_ram_mib {
-        patch.replace("min_ram", wanted.min_ram_mib);
-    }
     if now.flag("os_hidden") != wanted.hidden {
         patch.replace("os_hidden", wanted.hidden);
-    }
-    if now.visibility() != wanted.visibility {
-        patch.replace("visibility", word(wanted.visibility));
     }
     if now.flag("protected") != wanted.protected {
         patch.replace("protected", wanted.protected);
@@ -129,24 +317,29 @@ fn change(now: &Record, wanted: &Publication) -> Patch {
     patch
 }
 
-fn differences(now: &Record, wanted: &Publication) -> Vec<String> {
+fn differences(now: &Record, wanted: &Publication, phase: Phase) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut compare = |what: &str, shown: String, asked: String| {
         if shown != asked {
             wrong.push(format!("{what} is `{shown}`, not `{asked}`"));
         }
     };
-    compare("its name", now.name().into(), wanted.name.clone());
     compare("min_disk", now.min_disk_gib().to_string(), min_disk(now, wanted).to_string());
     compare("min_ram", now.min_ram_mib().to_string(), wanted.min_ram_mib.to_string());
-    compare("its visibility", word(now.visibility()).into(), word(wanted.visibility).into());
-    compare("protected", now.flag("protected").to_string(), wanted.protected.to_string());
-    compare("hidden", now.flag("os_hidden").to_string(), wanted.hidden.to_string());
-    let list = |tags: BTreeSet<String>| tags.into_iter().collect::<Vec<_>>().join(", ");
-    compare("the tags", list(now.tags()), list(wanted.tags.iter().cloned().collect()));
+    if phase.sets(wanted.visibility) {
+        compare("its visibility", word(now.visibility()).into(), word(wanted.visibility).into());
+    }
+    if phase == Phase::Published {
+        compare("its name", now.name().into(), wanted.name.clone());
+        compare("protected", now.flag("protected").to_string(), wanted.protected.to_string());
+        compare("hidden", now.flag("os_hidden").to_string(), wanted.hidden.to_string());
+        let list = |tags: BTreeSet<String>| tags.into_iter().collect::<Vec<_>>().join(", ");
+        compare("the tags", list(now.tags()), list(wanted.tags.iter().cloned().collect()));
+    }
     let shown: BTreeMap<String, String> =
         now.properties().into_iter().filter(|(key, _)| !is_glances(key)).collect();
-    for key in shown.keys().chain(wanted.properties.keys()).collect::<BTreeSet<_>>() {
+    let keys: BTreeSet<&String> = shown.keys().chain(wanted.properties.keys()).collect();
+    for key in keys.into_iter().filter(|key| !phase.leaves(key)) {
         let text = |map: &BTreeMap<String, String>| {
             map.get(key).cloned().unwrap_or_else(|| "(absent)".into())
         };

@@ -2,7 +2,9 @@
 //! `factory_run` and the run in the name (servers, volumes); `factory_run` and the run's naming
 //! scheme (staged images; properties are copied, names are not); the description (security groups,
 //! floating IPs).
-use std::time::Duration;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -10,8 +12,9 @@ use jiff::Timestamp;
 use super::glance;
 use super::{
     Api, CloudError, HASTE, OpenStack, Service, cinder, description_for, neutron, nova,
-    run_of_description, wait,
+    run_of_description, settle,
 };
+use crate::model::error_kind::ErrorKind;
 use crate::model::image::{self, Image};
 use crate::provider::Resources;
 use crate::provider::ledger::{Entry, Kind};
@@ -68,13 +71,17 @@ pub async fn delete(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<(), C
 /// is old enough to be given up.
 async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>, CloudError> {
     let age = || thing.unanswered.map(|at| Timestamp::now().duration_since(at).unsigned_abs());
-    let mut looks = 0;
+    let (mut looks, begin) = (0, Instant::now());
     loop {
-        let ids = unnamed(cloud, run, thing).await?;
-        if !ids.is_empty() {
-            return Ok(ids);
+        match unnamed(cloud, run, thing).await {
+            Ok(ids) if !ids.is_empty() => return Ok(ids),
+            Ok(_) => looks += 1,
+            // No answer is none: what may be there is not given up for that.
+            Err(e) if e.kind() != ErrorKind::Unavailable || begin.elapsed() > cloud.patience => {
+                return Err(e);
+            }
+            Err(_) => {}
         }
-        looks += 1;
         if looks >= 2 && age().is_none_or(|age| age >= cloud.patience) {
             break;
         }
@@ -130,35 +137,44 @@ async fn addresses_of(
 
 pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
-    let captured = cloud.seen.captured.take(|s| s.id == id);
-    let seen =
-        if captured.is_some() { captured } else { nova::server(&cloud.api, id, &cancel).await? };
-    let Some(server) = seen else { return Ok(()) };
-    if server.metadata.get(image::RUN).map(String::as_str) != Some(run) {
-        return Err(foreign(format!("server {id}"), run));
-    }
-    nova::delete(&cloud.api, id, &cancel).await?;
+    let sent = AtomicBool::new(false);
     let gone = || async {
-        let seen = nova::server(&cloud.api, id, &cancel).await?;
-        Ok(seen
-            .is_none_or(|s| matches!(s.status.as_str(), "DELETED" | "SOFT_DELETED"))
-            .then_some(()))
+        let captured = cloud.seen.captured.take(|s| s.id == id);
+        let seen = match captured {
+            Some(server) => Some(server),
+            None => nova::server(&cloud.api, id, &cancel).await?,
+        };
+        let gone = |s: &nova::Server| matches!(s.status.as_str(), "DELETED" | "SOFT_DELETED");
+        let Some(server) = seen.filter(|s| !gone(s)) else { return Ok(Some(())) };
+        if server.metadata.get(image::RUN).map(String::as_str) != Some(run) {
+            return Err(foreign(format!("server {id}"), run));
+        }
+        if !sent.load(Relaxed) {
+            nova::delete(&cloud.api, id, &cancel).await?;
+            sent.store(true, Relaxed);
+        }
+        Ok(None)
     };
-    wait(&format!("delete server {id}"), &cancel, Deadline::after(GONE), Duration::from_secs(2))
-        .until(gone)
-        .await
+    done(&format!("delete server {id}"), &cancel, gone).await
+}
+
+/// Takes the steps of a deletion until it is done, or its time is over.
+async fn done<F>(what: &str, cancel: &Cancel, step: impl Fn() -> F) -> Result<(), CloudError>
+where
+    F: Future<Output = Result<Option<()>, CloudError>>,
+{
+    settle::until(what, cancel, Deadline::after(GONE / HASTE), step).await
 }
 
 pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
-    let Some(volume) = cinder::volume(&cloud.api, id, &cancel).await? else { return Ok(()) };
-    if !is_volume_of(&volume, run) {
-        return Err(foreign(format!("volume {id}"), run));
-    }
     let gone = || async {
         let Some(volume) = cinder::volume(&cloud.api, id, &cancel).await? else {
             return Ok(Some(()));
         };
+        if !is_volume_of(&volume, run) {
+            return Err(foreign(format!("volume {id}"), run));
+        }
         // A deleted server releases its volume with a delay; until then Cinder refuses.
         match cinder::delete(&cloud.api, id, &cancel).await {
             Err(e) if !matches!(e.status(), Some(400 | 409)) => Err(e.into()),
@@ -166,9 +182,7 @@ pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
             _ => Ok(None),
         }
     };
-    wait(&format!("delete volume {id}"), &cancel, Deadline::after(GONE), Duration::ZERO)
-        .until(gone)
-        .await
+    done(&format!("delete volume {id}"), &cancel, gone).await
 }
 
 /// A volume restored from a backup has copied metadata, but a name of its own.
@@ -181,23 +195,29 @@ fn is_volume_of(volume: &cinder::Volume, run: &str) -> bool {
 async fn give_back(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
     let made_here = cloud.seen.take_address(id);
-    if made_here.as_deref() != Some(run) {
-        let Some(ip) = neutron::floating_ip(&cloud.api, id, &cancel).await? else { return Ok(()) };
-        if run_of_description(ip.description.as_deref()) != Some(run) {
-            return Err(foreign(format!("floating IP {}", ip.floating_ip_address), run));
+    let gone = || async {
+        if made_here.as_deref() != Some(run) {
+            let seen = neutron::floating_ip(&cloud.api, id, &cancel).await?;
+            let Some(ip) = seen else { return Ok(Some(())) };
+            if run_of_description(ip.description.as_deref()) != Some(run) {
+                return Err(foreign(format!("floating IP {}", ip.floating_ip_address), run));
+            }
         }
-    }
-    Ok(neutron::delete_floating_ip(&cloud.api, id, &cancel).await?)
+        neutron::delete_floating_ip(&cloud.api, id, &cancel).await?;
+        Ok(Some(()))
+    };
+    done(&format!("delete floating IP {id}"), &cancel, gone).await
 }
 
 async fn delete_group(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
     cloud.group.lock().await.retain(|_, known| known.id != id);
-    let Some(group) = neutron::group(&cloud.api, id, &cancel).await? else { return Ok(()) };
-    if run_of_description(group.description.as_deref()) != Some(run) {
-        return Err(foreign(format!("security group {}", group.name), run));
-    }
     let gone = || async {
+        let seen = neutron::group(&cloud.api, id, &cancel).await?;
+        let Some(group) = seen else { return Ok(Some(())) };
+        if run_of_description(group.description.as_deref()) != Some(run) {
+            return Err(foreign(format!("security group {}", group.name), run));
+        }
         match neutron::delete_group(&cloud.api, id, &cancel).await {
             Ok(()) => Ok(Some(())),
             // A port of a server that is just gone still has it.
@@ -205,27 +225,22 @@ async fn delete_group(cloud: &OpenStack, run: &str, id: &str) -> Result<(), Clou
             Err(e) => Err(e.into()),
         }
     };
-    wait(
-        &format!("delete security group {}", group.name),
-        &cancel,
-        Deadline::after(GONE),
-        Duration::ZERO,
-    )
-    .until(gone)
-    .await
+    done(&format!("delete security group {id}"), &cancel, gone).await
 }
 
 async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
-    let Some(record) = glance::image(&cloud.api, id, &cancel).await? else { return Ok(()) };
-    let image = record.image(&project(&cloud.api, &cancel).await?);
-    if !image.is_staged_by(run) && !is_unmarked(&image, run) {
-        // Published meanwhile: it is no run's any more.
-        let published =
-            image.properties.get(image::RUN).is_some_and(|r| r == run) && image.is_ours();
-        return if published { Ok(()) } else { Err(foreign(format!("image {name} ({id})"), run)) };
-    }
     let gone = || async {
+        let seen = glance::image(&cloud.api, id, &cancel).await?;
+        let Some(record) = seen else { return Ok(Some(())) };
+        let image = record.image(&project(&cloud.api, &cancel).await?);
+        if !image.is_staged_by(run) && !is_unmarked(&image, run) {
+            // Published meanwhile: it is no run's any more.
+            let published =
+                image.properties.get(image::RUN).is_some_and(|r| r == run) && image.is_ours();
+            let foreign = || Err(foreign(format!("image {name} ({id})"), run));
+            return if published { Ok(Some(())) } else { foreign() };
+        }
         match glance::delete(&cloud.api, id, &cancel).await {
             Ok(()) => Ok(Some(())),
             // In use by a server that goes away.
@@ -233,9 +248,7 @@ async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(
             Err(e) => Err(e.into()),
         }
     };
-    wait(&format!("delete image {name}"), &cancel, Deadline::after(GONE), Duration::ZERO)
-        .until(gone)
-        .await
+    done(&format!("delete image {name}"), &cancel, gone).await
 }
 
 /// Images that the run's ledger lists but that carry no owner tags: Cinder created them with the

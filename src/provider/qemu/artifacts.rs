@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Local, capture, lifecycle};
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
-use crate::provider::artifacts::unpublishable;
+use crate::provider::artifacts::{free_name, is_others_by_now, unpublishable};
 use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
 #[async_trait]
@@ -18,13 +18,18 @@ impl Artifacts for Local {
     /// Ignores `members`: the store has no projects.
     async fn publish(
         &self,
-        _: &RunCx,
+        cx: &RunCx,
         staged: &Image,
         publication: &Publication,
     ) -> Result<Image, CloudError> {
+        // Age and name of an image are settled by one publication after the other.
+        let _turn = self.store.turn(&cx.cancel).await?;
         let now = self.store.need(&staged.id)?;
         if let Some(why) = unpublishable(&now, publication) {
             return Err(CloudError::refused(format!("publish {}", publication.name), why));
+        }
+        if is_others_by_now(&now) {
+            return Ok(now);
         }
         let at = family::published_at(
             &self.store.list()?,
@@ -32,7 +37,10 @@ impl Artifacts for Local {
             &now.id,
             jiff::Timestamp::now(),
         );
-        let publication = publication.proven(&now.id, at);
+        let named = self.store.named(&publication.name)?;
+        let other = named.iter().map(|i| i.id.as_str()).find(|id| *id != now.id);
+        let name = free_name(publication, other)?;
+        let publication = Publication { name, ..publication.proven(&now.id, at) };
         let state = match publication.properties.get(image::STATE).map(String::as_str) {
             Some("deprecated") => State::Deprecated,
             _ => State::Active,

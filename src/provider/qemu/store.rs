@@ -1,18 +1,25 @@
 //! The local image store: `images/<id>/{disk.qcow2, image.json}`. Directories appear, and
 //! image.json changes, by one rename, so readers never see a partial image or change.
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::model::facts::BaseLookup;
 use crate::model::image::{self, Image, State};
 use crate::provider::{self, CloudError};
+use crate::system::cancel::Cancel;
 use crate::system::durable::{self, sync_dir};
+use crate::system::lock::Held;
 use crate::system::reading;
+use crate::system::wait::{Deadline, Wait};
 use crate::text::suggest;
 
 /// Size limit of a description; Glance takes no more of properties than a small part of it.
 const MAX_DESCRIPTION: u64 = 16 << 20;
+
+/// Time limit for waiting for a publication, which takes milliseconds.
+const TURN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -127,6 +134,21 @@ impl Store {
         sync_dir(staged)?;
         fs::rename(staged, self.dir.join(id))?;
         sync_dir(&self.dir)
+    }
+
+    /// The store's lock, held by one publication at a time of all processes.
+    pub async fn turn(&self, cancel: &Cancel) -> Result<Held, CloudError> {
+        let what = format!("publish an image in {}", self.dir.display());
+        let mut file = fs::File::open(&self.dir).map_err(CloudError::io(what.clone()))?;
+        let mut wait = Wait::new(&what, cancel, Deadline::after(TURN), TURN / 1000);
+        loop {
+            file = match Held::take(file) {
+                Ok(held) => return Ok(held),
+                Err((file, TryLockError::WouldBlock)) => file,
+                Err((_, TryLockError::Error(e))) => return Err(CloudError::io(what)(e)),
+            };
+            wait.pause().await?;
+        }
     }
 
     /// Replaces the image's description atomically and reads it back.

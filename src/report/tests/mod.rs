@@ -147,6 +147,7 @@ pub fn plan() -> Plan {
         smoke: Some(SmokePlan::of_test(machine("a"), machine("b"))),
         publish: Publication {
             name: "nginx".into(),
+            chosen: false,
             family: "nginx".into(),
             properties: BTreeMap::new(),
             set_by: BTreeMap::new(),

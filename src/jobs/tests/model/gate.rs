@@ -183,7 +183,11 @@ impl Gate {
         self.cloud.spoil(None);
         match (fate, done) {
             (Fate::Lost | Fate::LostFromSight, Some(Ok(_))) => {
-                Err(refused("reply lost, as the test asked for"))
+                let what = format!("{change:?}");
+                Err(CloudError::Unknown {
+                    what,
+                    reason: "reply lost, as the test asked for".into(),
+                })
             }
             (Fate::ServedAndKilled | Fate::TornAndKilled, _) | (_, None) => {
                 self.tell(Report::Dying);

@@ -25,7 +25,6 @@ fn built(family: usize) -> [Step; 2] {
 
 /// Row 102: the answer to the publication is lost, and the cloud answers nothing after it.
 #[test]
-#[ignore = "row 102 is open"]
 fn a_publication_that_nobody_saw_is_called_unknown() {
     let to = [
         Begin { slot: 0, family: 0 },
@@ -55,7 +54,6 @@ fn a_run_does_not_prune_what_it_has_published() {
 
 /// Row 113: two machines build one definition within a minute.
 #[test]
-#[ignore = "row 113 is open"]
 fn no_two_published_images_have_one_name() {
     let to = [
         Begin { slot: 0, family: 0 },

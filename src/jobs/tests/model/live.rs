@@ -263,6 +263,8 @@ impl World {
             (Some(id), Ok(said)) if id == said => {}
             (None, Err(_)) => {}
             (Some(_), Err(why)) if live.blind && says_unknown(why) => {}
+            // Its publication was refused when it was done again.
+            (Some(id), Err(why)) if why.contains(&format!("image {id} is not as it was")) => {}
             (due, said) => return Err(format!("it says {said:?}, and published is {due:?}")),
         }
         let rest = match &live.prune {

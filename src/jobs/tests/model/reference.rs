@@ -13,9 +13,6 @@ pub struct Family {
     pub unlisted: bool,
 }
 
-/// Whether the factory keeps what rows 102 and 113 of the list of issue 13 ask.
-pub const MENDED: bool = false;
-
 pub const SEED: &str = "seed";
 pub static FAMILIES: [Family; 4] = [
     Family { name: "a", base: SEED, keep: Some(2), unlisted: false },

@@ -1,6 +1,5 @@
 //! The steps of a sequence: drawn from a seed, printed as they are pasted, and made fewer.
 use super::gate::Fate;
-use super::reference::MENDED;
 
 /// What is done next. A step that is not possible then does nothing, so that any part of a sequence
 /// is one. `slot`: one of two runs at once. `nth`: counted from the newest image of the family.
@@ -100,7 +99,7 @@ const BAD: [Fate; 6] = [
     Fate::Lost,
     Fate::Killed,
     Fate::ServedAndKilled,
-    if MENDED { Fate::LostFromSight } else { Fate::Lost },
+    Fate::LostFromSight,
     Fate::TornAndKilled,
 ];
 

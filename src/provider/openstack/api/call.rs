@@ -131,6 +131,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Is not sent again after a lost answer: the caller looks first.
+    pub fn once_in_doubt(mut self) -> Self {
+        self.repeatable = false;
+        self
+    }
+
     /// Asks for what the service says of its version, in place of `path`.
     pub(super) fn document(mut self) -> Self {
         self.document = true;
@@ -198,13 +204,9 @@ impl<'a> Call<'a> {
             ApiError::Refused { status: 429, .. } | ApiError::Unreachable { sent: false, .. } => {
                 true
             }
-            ApiError::Refused { status: 502..=504, .. } | ApiError::Unreachable { .. } => {
-                self.repeatable
-            }
-            // An upload that did not get through in its time will not the second time.
-            ApiError::TimedOut { .. } => {
-                self.repeatable && !matches!(self.content, Content::File(..))
-            }
+            ApiError::Refused { status: 502..=504, .. }
+            | ApiError::Unreachable { .. }
+            | ApiError::TimedOut { .. } => self.repeatable,
             _ => false,
         }
     }

@@ -11,6 +11,7 @@ use super::login::{self, Login};
 mod boots;
 mod bounds;
 mod endpoints;
+mod faults;
 mod foreign;
 mod lists;
 mod logins;

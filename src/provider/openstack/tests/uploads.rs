@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{cloud, login_of};
+use super::{asked, cloud, login_of};
 use crate::model::digest::Algorithm;
 use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::model::image::Image;
@@ -16,6 +16,7 @@ use crate::provider::openstack::{Config, OpenStack};
 use crate::provider::{CloudError, Provider, RunCx};
 use crate::system::digest::Hasher;
 
+const FILE: &str = "/image/v2/images/i1/file";
 const SOON: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Default)]
@@ -89,7 +90,9 @@ impl Bench {
             owner: "test".into(),
             ssh_from: Vec::new(),
         };
-        OpenStack::new(config).unwrap().artifacts().import(&self.cx.within(SOON), "x", disk).await
+        let mut cloud = OpenStack::new(config).unwrap();
+        cloud.patience = Duration::from_secs(2);
+        cloud.artifacts().import(&self.cx.within(SOON), "x", disk).await
     }
 
     /// What was uploaded; `None`: nothing was.
@@ -188,16 +191,50 @@ async fn an_upload_whose_answer_is_lost_may_be_there() {
         .await
         .unwrap();
     assert_eq!(image.checksum, sha512(&disk));
+    assert_eq!(asked(&bench.server, "PUT", FILE).await, 1, "what is there is not sent again");
     for (told, words) in [
         (
             json!({ "os_hash_algo": "sha512", "os_hash_value": "0".repeat(128) }),
             "is not what was sent",
         ),
-        (json!({ "size": 7 }), "HTTP 409"),
+        (json!({ "size": 7 }), "HTTP 504"),
+        (json!({ "status": "killed" }), "HTTP 504"),
+        // It is sent again, and refused again.
         (json!({ "status": "queued" }), "HTTP 409"),
     ] {
         let bench = Bench { puts: &[504, 409], ..Bench::new().await };
         let error = bench.import(&bench.disk(&[]), told.clone()).await.unwrap_err().to_string();
         assert!(error.contains(words), "{told}: {error}");
     }
+}
+
+/// The gateway gave up while Glance goes on storing: it is waited for, and nothing is sent into
+/// what is being stored.
+#[tokio::test]
+async fn an_upload_that_glance_goes_on_storing_is_waited_for() {
+    let bench = Bench { puts: &[504, 409], ..Bench::new().await };
+    let disk = bench.disk(&[]);
+    let saving = json!({ "id": "i1", "name": "x", "status": "saving", "size": null });
+    let looks = Mock::given(method("GET")).and(path("/image/v2/images/i1"));
+    let looks = looks.respond_with(ResponseTemplate::new(200).set_body_json(saving));
+    looks.up_to_n_times(20).with_priority(1).mount(&bench.server).await;
+    let told = json!({ "os_hash_algo": "sha512", "os_hash_value": sha512(&disk) });
+    let image = bench.import(&disk, told).await.unwrap();
+    assert_eq!(image.checksum, sha512(&disk));
+    assert_eq!(asked(&bench.server, "PUT", FILE).await, 1);
+    assert!(asked(&bench.server, "GET", "/image/v2/images/i1").await > 20);
+}
+
+/// Nothing came through at all: only then it is sent again.
+#[tokio::test]
+async fn an_upload_that_did_not_begin_is_sent_again() {
+    let bench = Bench { puts: &[502, 204], ..Bench::new().await };
+    let disk = bench.disk(&[]);
+    let queued = json!({ "id": "i1", "name": "x", "status": "queued" });
+    let look = Mock::given(method("GET")).and(path("/image/v2/images/i1"));
+    let look = look.respond_with(ResponseTemplate::new(200).set_body_json(queued));
+    look.up_to_n_times(1).with_priority(1).mount(&bench.server).await;
+    let told = json!({ "os_hash_algo": "sha512", "os_hash_value": sha512(&disk) });
+    bench.import(&disk, told).await.unwrap();
+    assert_eq!(asked(&bench.server, "PUT", FILE).await, 2);
 }
