@@ -269,7 +269,8 @@ impl World {
         }
         let rest = match &live.prune {
             Some(rest) => rest.clone(),
-            None if ended.result.is_ok() => self.due(&live),
+            // It cannot prune what it cannot see.
+            None if ended.result.is_ok() && !live.blind => self.due(&live),
             None => VecDeque::new(),
         };
         if !rest.is_empty() {
