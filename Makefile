@@ -7,7 +7,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 TEST_THREADS := $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \
+.PHONY: help build build-images build-os create create-undo validate test test-failures test-faults test-guest-network test-hostile test-os \
 	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash test-model render-corpus sdk-corpus fuzz \
 	fuzz-guided audit check reference deps clean purge
 
@@ -67,6 +67,10 @@ test-guest-network: ## What a hostile guest reaches of this machine (a minute)
 	@setup/dependencies build run test
 	cargo build --locked
 	cargo test --locked --lib -- --ignored --nocapture --test-threads=1 guest_network
+
+test-faults: ## Each request of an OpenStack build, failing in six ways (some minutes)
+	@setup/dependencies build test
+	cargo test --locked --lib -- --ignored --nocapture each_request_of_a_build_may_fail_in_each_way
 
 test-os: ## os/debian-12 with all its checks, and images that must not pass (about a quarter of an hour)
 	@setup/dependencies build run test

@@ -241,6 +241,7 @@ fn untrue(bench: &Bench, outcome: &Outcome) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "plays a build two hundred times, for minutes: `make test-faults`"]
 async fn each_request_of_a_build_may_fail_in_each_way() {
     let world = World::new();
     let plan = plan(&world);
@@ -270,7 +271,7 @@ async fn each_request_of_a_build_may_fail_in_each_way() {
         }
     };
     let all: Vec<_> =
-        futures_util::stream::iter(cases.map(tried)).buffer_unordered(48).collect().await;
+        futures_util::stream::iter(cases.map(tried)).buffer_unordered(16).collect().await;
     let mut bad = Vec::new();
     for fault in FAULTS {
         let of = all.iter().filter(|(_, f, ..)| *f == fault);
