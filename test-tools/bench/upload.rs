@@ -109,7 +109,13 @@ async fn upload(machine: &Machine, src: &Path, rounds: usize) -> (Times, Times) 
         let remote = Ssh.connect(&machine.target, LIMIT).await.unwrap();
         remote
             .put(
-                &Transfer { src, dest: "/tmp/bench-ours", sudo: false, deadline: LIMIT },
+                &Transfer {
+                    src,
+                    dest: "/tmp/bench-ours",
+                    mode: None,
+                    sudo: false,
+                    deadline: LIMIT,
+                },
                 Box::new(|_, _| {}),
             )
             .await

@@ -349,7 +349,8 @@ async fn as_qcow2(cloud: &OpenStack, cx: &RunCx, file: &Path) -> Result<PathBuf,
             .map_err(|e| tool_error(&format!("check {}", file.display()), e))?;
         return Ok(file.to_owned());
     }
-    let dir = cloud.host.work(&cx.run)?.join("upload");
+    // A run may import more than one image.
+    let dir = cloud.host.work(&cx.run)?.join(format!("upload-{}", uuid::Uuid::new_v4().simple()));
     cloud.host.make(cx, &dir).await?;
     let to = dir.join("image.qcow2");
     cx.events.doing(format!("converting {}", file.display()));

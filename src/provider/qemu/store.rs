@@ -309,7 +309,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let store = Store::new(home.path());
         let sound = put(&store, "sound", "f", State::Active, 9);
-        let breaks: [(&str, &dyn Fn(&Path)); 4] = [
+        type Break<'b> = (&'b str, &'b dyn Fn(&Path));
+        let breaks: [Break<'_>; 4] = [
             ("empty", &|path| fs::write(path, "").unwrap()),
             ("cut", &|path| fs::write(path, "{\"id\":").unwrap()),
             ("a directory", &|path| {
@@ -347,7 +348,7 @@ mod tests {
         let gone = put(&store, "y", "f", State::Active, 0);
         fs::remove_file(store.dir.join(&gone.id).join("image.json")).unwrap();
         fs::create_dir(store.dir.join("mine")).unwrap();
-        assert_eq!(store.debris().unwrap(), [gone.id.clone()]);
+        assert_eq!(store.debris().unwrap(), std::slice::from_ref(&gone.id));
         store.remove(&gone.id).unwrap();
         assert_eq!((store.debris().unwrap(), store.list().unwrap()), (vec![], vec![sound]));
     }
