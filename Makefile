@@ -7,9 +7,10 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 TEST_THREADS := $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-images build-os create create-undo validate test test-failures test-faults test-guest-network test-hostile test-os \
-	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash test-model render-corpus sdk-corpus fuzz \
-	fuzz-guided audit check reference deps clean purge
+.PHONY: help build build-images build-os create create-undo validate test test-failures \
+	test-faults test-guest-network test-hostile test-os test-moments test-openstack \
+	test-os-openstack test-lifecycle test-openstack-moments test-crash test-model \
+	render-corpus sdk-corpus fuzz fuzz-guided audit check reference deps clean purge
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
@@ -53,7 +54,8 @@ test-crash: ## kill -9 at every event and ledger record of a build, then sweep; 
 
 test-model: ## Random sequences of builds, faults, kills, prunes and sweeps beside a reference model: SECONDS=3600 (SEED=1)
 	@setup/dependencies build run test
-	FACTORY_MODEL_SEED=$(or $(SEED),$(shell date +%s)) FACTORY_MODEL_SECONDS=$(or $(SECONDS),3600) cargo test --locked --lib -- --nocapture jobs::tests::model::all
+	FACTORY_MODEL_SEED=$(or $(SEED),$(shell date +%s)) FACTORY_MODEL_SECONDS=$(or $(SECONDS),3600) \
+		cargo test --locked --lib -- --nocapture jobs::tests::model::all
 
 test-failures: ## What goes wrong, done to real machines (about seven minutes)
 	@setup/dependencies build run test
@@ -68,7 +70,7 @@ test-guest-network: ## What a hostile guest reaches of this machine (a minute)
 	cargo build --locked
 	cargo test --locked --lib -- --ignored --nocapture --test-threads=1 guest_network
 
-test-faults: ## Each request of an OpenStack build, failing in six ways (some minutes)
+test-faults: ## Requests of an OpenStack build, failing in six ways (a minute)
 	@setup/dependencies build test
 	cargo test --locked --lib -- --ignored --nocapture each_request_of_a_build_may_fail_in_each_way
 

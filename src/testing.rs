@@ -26,9 +26,6 @@ pub mod cancel {
     pub use crate::system::cancel::Cancel;
 }
 pub mod cli {
-    pub mod exit {
-        pub use crate::cli::exit::code;
-    }
     pub mod show {
         pub use crate::cli::show::{Progress, Terminal, sink};
     }

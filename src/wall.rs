@@ -115,7 +115,7 @@ impl Wall {
             ansible.set_env(&mut env);
         }
         env.extend(cmd.env.clone());
-        env.extend(no_bytecode());
+        env.insert(NO_BYTECODE.0.into(), NO_BYTECODE.1.into());
         let program =
             ansible.as_ref().map_or_else(|| PathBuf::from(&cmd.program), |a| a.program.clone());
         let limits = self.limits();
@@ -169,9 +169,7 @@ impl Wall {
 
 /// Python leaves no `__pycache__` beside a plugin or a script of the definition: a build does not
 /// change its own inputs.
-fn no_bytecode() -> Option<(String, String)> {
-    Some(("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()))
-}
+const NO_BYTECODE: (&str, &str) = ("PYTHONDONTWRITEBYTECODE", "1");
 
 /// Finds a program in the directories of `path`.
 fn find(name: &str, path: &str) -> Option<PathBuf> {

@@ -1,4 +1,5 @@
 //! `image-factory build`
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use serde_json::{Value, json};
 use super::{Context, Failure, document, err, exit, out, show};
 use crate::frontend;
 use crate::jobs::{
-    self, End, Factory, Job, Need, NotBuilt, Results, RetainedMachine, RunOptions, RunOutcome,
-    RunRequest, exit_code,
+    self, End, Factory, Job, Need, NotBuilt, Results, RetainedMachine, RunError, RunOptions,
+    RunOutcome, RunRequest, exit_code,
 };
 use crate::log::sentences;
 use crate::model::definition::Definition;
@@ -68,15 +69,11 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let results = context.results_of(&args.bundles);
-    // With `--stale`, fresh bundles keep their results.
-    let withdrawn = match args.stale {
-        true => Ok(()),
-        false => results.iter().try_for_each(Results::withdraw).map_err(Failure::from),
-    };
-    let ran = match withdrawn {
-        Ok(()) => build(context, args).await,
-        Err(failure) => Err(failure),
+    // With `--stale`, what is up to date keeps its results: those of others go once they are known.
+    let mut results = if args.stale { Vec::new() } else { context.results_of(&args.bundles) };
+    let ran = match results.iter().try_for_each(Results::withdraw) {
+        Ok(()) => build(context, args, &mut results).await,
+        Err(e) => Err(e.into()),
     };
     match ran {
         Err(failure) if !args.dry_run => Ok(none_built(context, args, &results, failure)),
@@ -108,7 +105,12 @@ fn none_built(context: &Context, args: &Args, results: &[Results], failure: Fail
     failure.report()
 }
 
-async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+/// `results`: of the bundles that are built.
+async fn build(
+    context: &Context,
+    args: &Args,
+    results: &mut Vec<Results>,
+) -> Result<ExitCode, Failure> {
     let named = !args.bundles.is_empty();
     let mut bundles =
         context.load(&if named { args.bundles.clone() } else { all(context)? }).await?;
@@ -121,21 +123,22 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     if args.stale {
         due = stale(context, &factory, bundles, args).await?;
         bundles = std::mem::take(&mut due.builds);
-        if args.dry_run {
+        if args.dry_run || (bundles.is_empty() && due.outputs.is_empty()) {
             return Ok(ExitCode::SUCCESS);
         }
+        *results = bundles.iter().map(Results::of).collect();
     }
     let at_once = args.jobs as usize;
-    let rendered = outputs(context, &factory, due.outputs).await;
-    if bundles.is_empty() {
-        return Ok(ExitCode::from(rendered));
-    }
     let mut options = RunOptions {
         keep_on_failure: args.keep_on_failure,
         smoke: !args.no_smoke,
         check_templates: !args.no_heat_validate,
         ..context.options()
     };
+    let rendered = outputs(&factory, &options, due.outputs).await;
+    if bundles.is_empty() {
+        return Ok(ExitCode::from(summary(context, rendered)));
+    }
     if let ([bundle], false) = (&bundles[..], args.stale) {
         let begin = Instant::now();
         let ended = factory.build(RunRequest { definition: bundle.clone(), options }).await;
@@ -153,7 +156,7 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     for (index, ended) in untold {
         tell(&jobs[index].bundle, ended);
     }
-    Ok(ExitCode::from(exit_code::worst([summary(context, &jobs, rows), rendered])))
+    Ok(ExitCode::from(summary(context, rendered.into_iter().chain(rows).collect())))
 }
 
 /// What `--stale` found.
@@ -164,22 +167,34 @@ struct Due {
     outputs: Vec<(Definition, Image)>,
 }
 
-/// Makes outputs without a build. The exit code.
-async fn outputs(context: &Context, factory: &Factory, due: Vec<(Definition, Image)>) -> u8 {
-    let mut code = 0;
+/// Makes outputs without a build. A row for each definition, with its label.
+async fn outputs(
+    factory: &Factory,
+    options: &RunOptions,
+    due: Vec<(Definition, Image)>,
+) -> Vec<(String, Row)> {
+    let mut rows = Vec::new();
     for (bundle, image) in due {
-        match factory.make_outputs(&context.options(), &bundle, &image).await {
+        let begin = Instant::now();
+        let made = factory.make_outputs(options, &bundle, &image).await;
+        match &made {
             Ok(files) => files.iter().for_each(|file| {
                 let file = file.strip_prefix(&bundle.tree).unwrap_or(file);
                 err(&format!("rendered: {}", file.display()));
             }),
-            Err(e) => {
-                code = exit_code::worst([code, e.exit_code()]);
-                err(&format!("{}: image {} ({}): {e}", bundle.label, image.name, image.id));
-            }
+            Err(e) => err(&format!("{}: image {} ({}): {e}", bundle.label, image.name, image.id)),
         }
+        let code = made.as_ref().err().map_or(0, RunError::exit_code);
+        let row = Row {
+            outcome: if code == 0 { "outputs made".into() } else { incomplete(code) },
+            seconds: Some(seconds(begin.elapsed())),
+            image: Some((image.name, image.id)),
+            code,
+            error: made.err().map(|e| e.to_string()),
+        };
+        rows.push((bundle.label, row));
     }
-    code
+    rows
 }
 
 /// Labels of all definitions.
@@ -232,8 +247,9 @@ async fn stale(
             _ => {}
         }
     }
-    // Standard output holds one document: the builds, or this if there are none.
-    if context.common.json && (args.dry_run || due.builds.is_empty()) {
+    // Standard output holds one document: what was done, or this if there is nothing to do.
+    let idle = due.builds.is_empty() && due.outputs.is_empty();
+    if context.common.json && (args.dry_run || idle) {
         let row = |row: &(String, &str, String)| {
             let (label, word, why) = row;
             json!({ "bundle": label, "state": word, "why": why })
@@ -244,7 +260,7 @@ async fn stale(
         for (label, word, why) in &rows {
             say(&format!("{label}: {word}{}{why}", if why.is_empty() { "" } else { ": " }));
         }
-        if due.builds.is_empty() && due.outputs.is_empty() {
+        if idle {
             say("nothing is stale");
         }
     }
@@ -276,7 +292,7 @@ impl Row {
             (Ok(_), 0) if ended.dir.is_none() => "made by another build".to_owned(),
             (Ok(_), 0) => "built".to_owned(),
             (Ok(_), _) => "built, leaks".to_owned(),
-            (Err(e), _) if e.published().is_some() => format!("incomplete ({code})"),
+            (Err(e), _) if e.published().is_some() => incomplete(code),
             (Err(_), exit::STOPPED) => "stopped".to_owned(),
             (Err(_), code) => failed(code),
         };
@@ -290,6 +306,10 @@ impl Row {
         json!({ "bundle": bundle, "outcome": self.outcome, "seconds": self.seconds,
             "image": image, "code": self.code, "error": self.error })
     }
+}
+
+fn incomplete(code: u8) -> String {
+    format!("incomplete ({code})")
 }
 
 fn failed(code: u8) -> String {
@@ -318,12 +338,10 @@ async fn rows_of(
     options: &RunOptions,
     jobs: &[Job],
     at_once: usize,
-) -> (Vec<Option<Row>>, Vec<(usize, RunOutcome)>) {
-    let mut rows: Vec<Option<Row>> = jobs.iter().map(|_| None).collect();
-    let mut untold = Vec::new();
+) -> (Vec<(String, Row)>, Vec<(usize, RunOutcome)>) {
+    let (mut rows, mut untold) = (BTreeMap::new(), Vec::new());
     let on_end = |index: usize, end: End| {
-        let of_base = jobs[index].base.and_then(|base| rows[base].as_ref()).map(|row| row.code);
-        rows[index] = Some(row(&end, of_base));
+        rows.insert(index, (jobs[index].bundle.label.clone(), row(&end)));
         if let End::RunOutcome(ended, _) = end {
             match at_once {
                 1 => tell(&jobs[index].bundle, *ended),
@@ -333,15 +351,13 @@ async fn rows_of(
         }
     };
     factory.build_all(options, jobs, at_once, on_end).await;
-    (rows, untold)
+    (rows.into_values().collect(), untold)
 }
 
-/// Prints the rows. The exit code of all.
-fn summary(context: &Context, jobs: &[Job], rows: Vec<Option<Row>>) -> u8 {
-    let rows: Vec<(&Job, Row)> =
-        jobs.iter().zip(rows).filter_map(|(job, row)| Some((job, row?))).collect();
+/// Prints the rows, each with the label of its definition. The exit code of all.
+fn summary(context: &Context, rows: Vec<(String, Row)>) -> u8 {
     if context.common.json {
-        let rows = rows.iter().map(|(job, row)| row.json(Some(&job.bundle.label))).collect();
+        let rows = rows.iter().map(|(label, row)| row.json(Some(label))).collect();
         document(&context.common, SUMMARY, &rows);
     } else {
         err(&format!("\n{}", table(&rows)));
@@ -350,33 +366,29 @@ fn summary(context: &Context, jobs: &[Job], rows: Vec<Option<Row>>) -> u8 {
     exit_code::worst(rows.iter().map(|(_, r)| r.code).chain(stopped))
 }
 
-/// `of_base`: the code of the job's base, if that ended.
-fn row(end: &End, of_base: Option<u8>) -> Row {
+fn row(end: &End) -> Row {
     match end {
         End::RunOutcome(ended, seconds) => Row::of(ended, *seconds),
-        End::BaseFailed(base) => Row {
+        End::BaseFailed { base, code } => Row {
             error: Some(format!("base {base} was not built")),
-            ..Row::not_begun(format!("skipped: base {base} failed"), of_base.unwrap_or(0))
+            ..Row::not_begun(format!("skipped: base {base} failed"), *code)
         },
         End::NotBegun => Row::not_begun("not begun".into(), exit::STOPPED),
     }
 }
 
-fn table(rows: &[(&Job, Row)]) -> String {
-    let widest = |of: &dyn Fn(&(&Job, Row)) -> usize, head: &str| {
+fn table(rows: &[(String, Row)]) -> String {
+    let widest = |of: &dyn Fn(&(String, Row)) -> usize, head: &str| {
         rows.iter().map(of).max().unwrap_or(0).max(head.len())
     };
-    let bundle = widest(&|(job, _)| job.bundle.label.len(), "BUNDLE");
+    let bundle = widest(&|(label, _)| label.len(), "BUNDLE");
     let outcome = widest(&|(_, r)| r.outcome.len(), "OUTCOME");
     let mut lines =
         vec![format!("{:<bundle$}  {:<outcome$}  {:>8}  IMAGE", "BUNDLE", "OUTCOME", "TIME")];
-    for (job, r) in rows {
+    for (label, r) in rows {
         let time = r.seconds.map(sentences::duration).unwrap_or_else(|| "-".into());
         let image = r.image.as_ref().map_or("-".to_owned(), |(name, id)| format!("{name} {id}"));
-        lines.push(format!(
-            "{:<bundle$}  {:<outcome$}  {time:>8}  {image}",
-            job.bundle.label, r.outcome
-        ));
+        lines.push(format!("{label:<bundle$}  {:<outcome$}  {time:>8}  {image}", r.outcome));
     }
     lines.join("\n")
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use super::{Common, document, show};
 use crate::engine::BuildError;
+use crate::jobs::RunError;
 pub use crate::jobs::exit_code::STOPPED;
 use crate::jobs::exit_code::{self, BUNDLE, CLOUD, USAGE};
-use crate::jobs::{RunError, RunOutcome};
 use crate::model::diagnostic::Diagnostic;
 use crate::provider::CloudError;
 use crate::ready::user;
@@ -20,13 +20,13 @@ pub const HELP: &str = "\
 Exit codes:
   0    done
   2    the command line is wrong
-  10   the bundle is wrong; nothing was created
+  10   the bundle is wrong; nothing was published
   20   the cloud or this machine refused
   30   provisioning failed
   40   a smoke test failed; nothing was published
   50   built, but something was left behind: `image-factory sweep` removes it
   60   failed, and something was left behind
-  70   the image is published, but not all of it or its outputs is as asked for
+  70   published, but incomplete: a property, member or output is not as asked for
   130  stopped by a signal, and cleaned up
 With several bundles the worst code counts, in this order: 130, 60, 40, 30, 20, 10, 70, 50.
 `make` ends with 2 whatever the code; image.properties of each bundle has its code as EXIT_CODE.
@@ -173,11 +173,6 @@ impl From<RunError> for Failure {
             e => Self { hint, ..Self::new(code, e.to_string()) },
         }
     }
-}
-
-/// Exit code of a run.
-pub fn code(ended: &RunOutcome) -> u8 {
-    ended.exit_code()
 }
 
 /// Hint for the user.

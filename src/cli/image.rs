@@ -26,8 +26,9 @@ pub enum Command {
     /// The column NOTE marks the image that a family's name refers to (`current`), images that a
     /// build would replace by a different one (`stale`; `image show` gives the reason), hidden
     /// images, images that a person made active again and no prune touches (`held`), and images
-    /// published before images carried a proof of origin (`legacy`). What is stale is answered as
-    /// by `build --stale`: checksum lists of sources are read, too.
+    /// published before images carried a proof of origin (`legacy`). Checksum lists of
+    /// sources are read, too. Images on a base that is rebuilt, and rolled-back ones, are told by
+    /// `build --stale --dry-run` alone.
     ///
     /// STATE is `foreign` for an image that has the properties of a factory image without being
     /// one, such as a snapshot or a copy. A foreign image is never current, and never changed or
@@ -82,7 +83,7 @@ pub enum Command {
     ///
     /// Prune never deletes an image that is protected, that other projects may use, or that does
     /// not prove that a run of the factory published it. Nor does it delete an image that a server,
-    /// a volume, a machine of a build, or a current image built from it still needs.
+    /// a volume, a machine of a build, or an image that is in use and was built from it needs.
     ///
     /// An image that a person made active again (`image deprecate --undo`) stays until a person
     /// deprecates it.

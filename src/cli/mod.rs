@@ -100,8 +100,9 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
-    if let (false, Some(set)) = (command.reads_values(), context.common.sets.first()) {
-        return Err(Failure::usage(format!("`--set {set}` changes nothing in this command"))
+    // Its value may be a secret.
+    if !command.reads_values() && !context.common.sets.is_empty() {
+        return Err(Failure::usage("`--set` changes nothing in this command")
             .hint("it changes values for `build`, `plan`, `render`, `shell`, `test`, `validate`"));
     }
     match command {

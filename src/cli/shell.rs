@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Context, Failure, build, err, exit};
+use super::{Context, Failure, build, err};
 use crate::engine::{BuildError, Goal, Interactive, SshAccess};
 use crate::jobs::{RunError, RunOptions, RunRequest};
 use crate::system::cancel::Cancel;
@@ -43,7 +43,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     for bundle in &bundles {
         let request = RunRequest { definition: bundle.clone(), options: options.clone() };
         let ended = factory.build(request).await;
-        code = exit::code(&ended);
+        code = ended.exit_code();
         match &ended.result {
             // It was opened all the same: this is how.
             Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })) => {

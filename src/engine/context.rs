@@ -75,8 +75,8 @@ impl<'a> BuildContext<'a> {
         let begin = Instant::now();
         self.cx.events.emit(Event::StageStarted { stage });
         let result = match stage {
-            // One short write. What it did counts, whatever became of the disk meanwhile: the image
-            // is what everybody gets.
+            // What it did counts, whatever becomes of the disk meanwhile: the image is what
+            // everybody gets.
             Stage::Publish => work.await,
             _ => space::watched(self, stage, work).await,
         };

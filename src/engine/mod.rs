@@ -21,10 +21,10 @@ mod heard;
 mod inventory;
 mod machine;
 mod ready;
-mod signs;
 mod publish;
 mod required;
 pub mod run_dir;
+mod signs;
 mod smoke;
 mod source;
 pub mod space;
@@ -92,8 +92,13 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
     let mut up = None;
     let result = line(site, &mut up).await;
     // A machine that filled the disk is not left to it.
-    let keep = site.keep_on_failure
-        && matches!(&result, Err(e) if !e.is_cancelled() && !matches!(e, BuildError::Space(_)));
+    // Nor does a publication whose checks were passed leave anything to look at in it.
+    let looked_at = |e: &BuildError| {
+        let ends =
+            matches!(e, BuildError::Space(_) | BuildError::Unsettled(_) | BuildError::Amiss { .. });
+        !e.is_cancelled() && !ends
+    };
+    let keep = site.keep_on_failure && result.as_ref().is_err_and(looked_at);
     if let Some(kept) = up.filter(|_| keep) {
         return Outcome {
             result,
@@ -157,7 +162,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
     };
     match &site.until {
         Goal::Published => {
-            let publish = publish(site, &image, Facts { tests: tally, source });
+            let publish = publish(site, &image, Findings { tests: tally, source });
             Ok(Built::Image(Box::new(site.stage(Stage::Publish, publish).await?)))
         }
         Goal::Tested => Ok(Built::Tested),
@@ -171,7 +176,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
 }
 
 /// What a build has found out of its image.
-struct Facts {
+struct Findings {
     tests: Tally,
     /// Checksum of the file that is its source.
     source: Option<Digest>,

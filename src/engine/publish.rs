@@ -1,5 +1,5 @@
 //! Publication: the image becomes what everybody gets, and what is known of that is said.
-use super::{BuildContext, BuildError, Built, Facts};
+use super::{BuildContext, BuildError, Built, Findings};
 use crate::model::family;
 use crate::model::image::{self, Image, State};
 use crate::provider::ledger::{Kind, Leak};
@@ -17,7 +17,7 @@ pub struct Unsettled {
 pub(super) async fn publish(
     site: &BuildContext<'_>,
     staged: &Image,
-    found: Facts,
+    found: Findings,
 ) -> Result<Image, BuildError> {
     let mut publication = site.plan.publish.clone();
     publication.properties.insert(image::TESTS.into(), found.tests.to_string());
@@ -26,15 +26,22 @@ pub(super) async fn publish(
         .extend(found.source.map(|digest| (image::SOURCE.to_owned(), digest.to_string())));
     let artifacts = site.cloud.artifacts();
     let done = match artifacts.publish(site.cx, staged, &publication).await {
-        // What was done is done again without effect, and what is left is done.
+        // What was done is done again without effect, and what is left is done. A signal does not
+        // end that: what was written is to be known.
         Err(source @ CloudError::Unknown { .. }) => {
             site.cx.events.warn(format!("{source}; asking again"));
-            match artifacts.publish(site.cx, staged, &publication).await {
-                Err(source) if !matches!(source, CloudError::Amiss { .. }) => {
+            let cx = site.cx.clone().with_cancel(site.cx.cancel.for_unwind());
+            match artifacts.publish(&cx, staged, &publication).await {
+                Ok(image) => Ok(image),
+                Err(amiss @ CloudError::Amiss { .. }) => Err(amiss),
+                Err(again) => {
+                    let source = match again {
+                        CloudError::Cancelled(_) => source,
+                        again => again,
+                    };
                     let unsettled = Unsettled { image: staged.clone(), publication, source };
                     return Err(BuildError::Unsettled(Box::new(unsettled)));
                 }
-                done => done,
             }
         }
         done => done,
@@ -60,27 +67,15 @@ fn keep(site: &BuildContext<'_>, image: &Image) {
 
 /// Says what the family's name means from now on: another run may have published meanwhile.
 async fn tell_current(site: &BuildContext<'_>, image: &Image) {
-    let family = &image.family;
-    let images = match site.cloud.artifacts().list().await {
-        Ok(images) => images,
-        Err(e) => {
-            let text = format!("what family {family} means now cannot be told: {e}");
-            return site.cx.events.warn(text);
-        }
-    };
-    match family::current(&images, family) {
-        Some(current) if current.id == image.id => {
-            site.cx.events.note(format!("family {family} means {} now", image.name));
-        }
-        _ if image.hidden => {
-            let text = format!("image {} is hidden, and no family's current image", image.name);
-            site.cx.events.note(text);
-        }
-        Some(other) => site.cx.events.warn(format!(
-            "family {family} means {} ({}), and not the image of this run",
-            other.name, other.id
-        )),
-        None => site.cx.events.note(format!("family {family} means no image: none is active")),
+    let (events, family) = (&site.cx.events, &image.family);
+    match site.cloud.artifacts().list().await {
+        Err(e) => events.warn(format!("what family {family} means now cannot be told: {e}")),
+        Ok(images) => match family::not_current(&images, image) {
+            None => events.note(format!("family {family} means {} now", image.name)),
+            // Its definition has it so.
+            Some(why) if site.plan.publish.hidden => events.note(why),
+            Some(why) => events.warn(why),
+        },
     }
 }
 
@@ -101,18 +96,29 @@ pub(super) async fn settled(
     let Unsettled { image, publication, source } = unsettled;
     let published = |i: &&Image| i.id == image.id && i.state != State::Staged && i.is_ours();
     let Some(published) = images.iter().find(published) else {
-        let (what, reason) = (format!("publish {}", publication.name), source.to_string());
-        let reason = format!("{reason}; it was not done, and the staged image is deleted");
-        return Err(CloudError::refused(what, reason).into());
+        site.cx.cancel.check()?;
+        let reason = format!("{}; it was not done, and the staged image is deleted", why(source));
+        return Err(CloudError::refused(format!("publish {}", publication.name), reason).into());
     };
-    match site.cloud.artifacts().publish(site.cx, published, &publication).await {
+    let cx = site.cx.clone().with_cancel(site.cx.cancel.for_unwind());
+    match site.cloud.artifacts().publish(&cx, published, &publication).await {
         Ok(image) => {
-            site.cx.events.warn(format!("image {} is published: {source}", image.id));
+            let text = format!("image {} is published after all: {}", image.id, why(source));
+            site.cx.events.warn(text);
             tell_current(site, &image).await;
             Ok(Built::Image(Box::new(image)))
         }
+        Err(CloudError::Amiss { reason, image, .. }) => Err(BuildError::Amiss { image, reason }),
         Err(e) => {
             Err(BuildError::Amiss { image: Box::new(published.clone()), reason: e.to_string() })
         }
+    }
+}
+
+/// Why nobody knew, without the sentence that nobody knows.
+fn why(source: CloudError) -> String {
+    match source {
+        CloudError::Unknown { reason, .. } => reason,
+        other => other.to_string(),
     }
 }

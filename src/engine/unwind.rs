@@ -41,7 +41,7 @@ pub(super) async fn unwind_around(site: &BuildContext<'_>, kept: &str) -> Vec<Le
     let with_it = stays.iter().filter(|e| e.kind != Kind::Directory && !is_of(site, e, kept));
     let with_it: Vec<String> = with_it.map(|e| format!("{} {}", e.kind.name(), e.name)).collect();
     if !with_it.is_empty() {
-        let text = format!("{} stays with {kept}, until `sweep` removes both", with_it.join(", "));
+        let text = format!("{} stays up for {kept}, and is removed with it", with_it.join(", "));
         site.cx.events.note(text);
     }
     leaks

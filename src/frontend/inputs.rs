@@ -6,22 +6,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use std::time::{Duration, SystemTime};
-
 use sha2::{Digest, Sha256};
 
 use super::build_vars::links;
+use super::noted::Noted;
 use super::of;
-use crate::model::definition::Definition;
+use crate::model::definition::{Definition, Source};
 use crate::system::git::{self, LeftOut};
-use crate::system::{durable, reading};
+use crate::system::paths::real;
+use crate::system::reading;
 
 /// All files of a definition, sorted by path: those of its directory except `target` (build output)
 /// and `.git`, and those beside its main file if `bundle.path` names another directory. Left out is
 /// what git ignores, unless a step names it, and what interpreters and editors leave, unless git
 /// tracks it. The error names the path.
 pub fn files(bundle: &Definition) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
-    counted_files(bundle, &Counted::of(bundle))
+    counted_files(bundle, &Counted::of(bundle)?)
 }
 
 fn counted_files(
@@ -54,26 +54,31 @@ fn counted_files(
 struct Counted {
     /// `None`: the tree is in no repository, or there is no git.
     left_out: Option<LeftOut>,
-    /// What the steps name is part of it, also if git ignores it.
+    /// The main file, and what the settings name, are part of it, also if git ignores them.
     named: Vec<PathBuf>,
     /// What it is called above the tree does not make a file debris.
     tree: PathBuf,
 }
 
 impl Counted {
-    fn of(bundle: &Definition) -> Self {
-        let linked = linked(bundle);
-        let own = bundle.tree.join(&bundle.label);
-        let dirs: Vec<&Path> = [bundle.dir.as_path(), &own]
-            .into_iter()
-            .chain(linked.iter().map(PathBuf::as_path))
-            .collect();
-        let named = bundle.steps.iter().filter_map(|step| step.action.path());
-        Self {
-            left_out: git::left_out(&bundle.tree, &dirs),
-            named: named.map(|path| real(&bundle.dir.join(path))).collect(),
-            tree: real(&bundle.tree),
-        }
+    fn of(bundle: &Definition) -> Result<Self, (PathBuf, io::Error)> {
+        let places = places(bundle);
+        let dirs: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
+        let left_out = git::left_out(&bundle.tree, &dirs).map_err(|e| (bundle.tree.clone(), e))?;
+        let dirs: Vec<PathBuf> = dirs.into_iter().map(real).collect();
+        // Of a definition that git ignores as a whole, git tells nothing.
+        let is_of_no_place = |ignored: &PathBuf| !dirs.iter().any(|dir| dir.starts_with(ignored));
+        let left_out = left_out.filter(|left| left.ignored.iter().all(is_of_no_place));
+        let main =
+            [&bundle.dir, &bundle.tree.join(&bundle.label)].map(|dir| dir.join(of(dir).file()));
+        let script = bundle.source.as_ref().and_then(|source| match source {
+            Source::Script(path) => Some(bundle.dir.join(path)),
+            Source::Url { .. } => None,
+        });
+        let steps = bundle.steps.iter().filter_map(|step| step.action.path());
+        let steps = steps.map(|path| bundle.dir.join(path));
+        let named = main.into_iter().chain(script).chain(steps).map(|path| real(&path)).collect();
+        Ok(Self { left_out, named, tree: real(&bundle.tree) })
     }
 
     /// By names alone.
@@ -90,15 +95,15 @@ impl Counted {
         let called = path.strip_prefix(&self.tree).ok();
         let is_debris = is_debris(called.or(path.file_name().map(Path::new)).unwrap_or(&path));
         let Some(LeftOut { ignored, debris }) = &self.left_out else { return !is_debris };
+        // The tree's git does not look into repositories in it.
+        if path.ancestors().skip(1).take_while(|d| *d != self.tree).any(is_repository) {
+            return !is_debris;
+        }
         let is_in = |list: &[PathBuf]| list.iter().any(|one| path.starts_with(one));
         let is_named = || self.named.iter().any(|n| path.starts_with(n) || n.starts_with(&path));
         let is_ignored = is_in(ignored);
         !is_in(debris) && (!is_ignored || !is_debris && is_named())
     }
-}
-
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// Paths in the tree that links of a definition lead to.
@@ -123,6 +128,10 @@ fn read(path: &Path) -> io::Result<(String, char)> {
     // As git, and as uploads arrive.
     let mode = if file.metadata()?.permissions().mode() & 0o100 == 0 { '-' } else { 'x' };
     Ok((digest(file)?, mode))
+}
+
+fn is_repository(dir: &Path) -> bool {
+    dir.join(".git").symlink_metadata().is_ok()
 }
 
 fn below(dir: &Path, counted: &Counted) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
@@ -178,48 +187,25 @@ fn digested(files: Vec<InputFile>) -> Inputs {
     Inputs { sha256: hex(&all.finalize()), files }
 }
 
-/// The digest of [`inputs`]. It is noted in `dir`, and its files
-/// are not read again before one of them changes in size or time.
-pub fn known_digest(bundle: &Definition, dir: &Path) -> Result<String, (PathBuf, std::io::Error)> {
-    let stamped = || {
-        let git = git::stamp(&bundle.tree, &bundle.dir);
-        hex(&Sha256::digest(format!("{EDITION} {} {git}", stamp(bundle))))
-    };
+/// The digest of [`inputs`], noted in `dir`.
+pub fn known_digest(bundle: &Definition, dir: &Path) -> Result<String, (PathBuf, io::Error)> {
+    let files = places(bundle);
+    let dirs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    let counted = git::decides(&bundle.tree, &dirs);
     let name = format!("{}\n{}", bundle.tree.display(), bundle.label);
-    let note = dir.join(format!("inputs-{}", hex(&Sha256::digest(name))));
-    let before = stamped();
-    let noted = reading::text(&note, 1 << 10).ok();
-    if let Some(digest) = noted.as_ref().and_then(|text| text.strip_prefix(&before)) {
-        return Ok(digest.trim().to_owned());
+    let noted = Noted::new(dir, &name, files.into_iter().chain(counted).collect());
+    if let Some(digest) = noted.digest() {
+        return Ok(digest);
     }
     let digest = inputs(bundle)?.sha256;
-    // A write in the same tick of the clock as ours would not be seen.
-    if before == stamped() && newest(bundle).is_some_and(|age| age > TICK) {
-        // It is read again where it cannot be noted.
-        let _ = durable::replace_as(&note, format!("{before} {digest}\n").as_bytes(), 0o600);
-    }
+    noted.note(&digest);
     Ok(digest)
 }
 
-/// Incremented when other files count.
-const EDITION: u32 = 1;
-
-/// Coarsest time of a file system that is in use.
-const TICK: Duration = Duration::from_secs(2);
-
-/// Time since the last change of a file of the definition. `None`: the clock was set.
-fn newest(bundle: &Definition) -> Option<Duration> {
-    let changed = places(bundle).flat_map(|place| walkdir::WalkDir::new(place).follow_links(true));
-    let changed = changed.flatten().filter_map(|entry| entry.metadata().ok());
-    let newest = changed.map(|meta| meta.ctime()).max()?;
-    let since = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(newest).ok()?);
-    SystemTime::now().duration_since(since).ok()
-}
-
-/// Where files of a definition lie.
-fn places(bundle: &Definition) -> impl Iterator<Item = PathBuf> {
+/// Where files of a definition lie: its directory, that of its main file, and what links lead to.
+pub fn places(bundle: &Definition) -> Vec<PathBuf> {
     let own = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
-    own.into_iter().chain(linked(bundle))
+    own.into_iter().chain(linked(bundle)).collect()
 }
 
 /// Changes with every write to a file of the definition, also if the write is reverted. Detects
@@ -269,7 +255,7 @@ fn digest(mut file: File) -> io::Result<String> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

@@ -8,11 +8,13 @@ pub mod build_vars;
 mod inputs;
 mod loaded;
 mod loader;
+mod noted;
 mod tree;
 
-pub use inputs::{inputs, inputs_without_git, known_digest, linked, stamp, stamp_of};
+pub use inputs::{inputs, inputs_without_git, known_digest, places, stamp, stamp_of};
 pub use loaded::{Loaded, Rest, Unsound, load, load_with};
 pub use loader::{LoadRequest, Loader, serve};
+pub use noted::Noted;
 pub use tree::{all, base_of, find, find_tree, is_beside, where_it_was};
 
 /// An input language.

@@ -5,7 +5,7 @@ use super::run::reading;
 use crate::frontend;
 use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
-use crate::model::facts::{BaseLookup, FactsQuery};
+use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
 use crate::model::kind::Kind;
 
 /// The definition of the base `os/<name>`, if the cloud has no image of it that is this factory's,
@@ -20,16 +20,21 @@ pub(super) async fn missing_base(
     // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle.
     // Who names the base has all.
     let base = Definition { kind: Kind::Image, ..loaded.bundle };
+    let facts = looked_up(setup, &base).await?;
+    // What a cloud lacks at all, each run tells by itself.
+    let why = lacking(&facts.base).filter(|_| facts.missing_prerequisites.is_empty());
+    Ok(why.map(|why| (base, why)))
+}
+
+/// What the cloud has of the family of `base`.
+pub(super) async fn looked_up(setup: Setup<'_>, base: &Definition) -> Result<CloudFacts, RunError> {
     let wanted = FactsQuery {
         base: Some(base.name.clone()),
         base_is_family: true,
         base_only: true,
         ..FactsQuery::default()
     };
-    let facts = setup.factory.provider.facts(&wanted, &reading(setup)).await?;
-    // What a cloud lacks at all, each run tells by itself.
-    let why = lacking(&facts.base).filter(|_| facts.missing_prerequisites.is_empty());
-    Ok(why.map(|why| (base, why)))
+    Ok(setup.factory.provider.facts(&wanted, &reading(setup)).await?)
 }
 
 pub(super) fn lacking(base: &BaseLookup) -> Option<&'static str> {

@@ -21,7 +21,6 @@ use crate::frontend::build_vars;
 use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
 use crate::model::event::{Event, Events, Stamped};
-use crate::provider::ledger::Leak;
 
 /// A bundle of a batch.
 #[derive(Debug)]
@@ -38,8 +37,11 @@ pub struct Job {
 /// Result of a job.
 pub enum End {
     RunOutcome(Box<RunOutcome>, f64),
-    /// Its base, with this label, was not built.
-    BaseFailed(String),
+    /// Its base was not built: the label of the base, and the exit code of what failed.
+    BaseFailed {
+        base: String,
+        code: u8,
+    },
     /// Cancelled before it began.
     NotBegun,
 }
@@ -119,27 +121,27 @@ impl Factory {
         };
         let jobs = match jobs {
             Ok(jobs) => jobs,
-            Err(e) => return latest.ended(setup.not_begun(&definition, e, &Events::default())),
-        };
-        // Theirs, too: one of them may fail while another is built.
-        for (index, job) in jobs.iter().enumerate().skip(1) {
-            if let Err(e) = Results::of(&job.bundle).withdraw() {
-                let error = self.failed_base((&options, &latest), &jobs, index, e);
-                return RunOutcome::not_begun(error);
+            Err(e) => {
+                let ended = setup.not_begun(&definition, e, &Events::default());
+                return latest.ended(&definition.label, ended);
             }
+        };
+        if let Err(e) = self.withdraw_bases((&options, &latest), &jobs) {
+            return RunOutcome::not_begun(e);
         }
         announce_added(&options, &jobs);
-        let (mut last, mut left): (Option<RunOutcome>, Vec<Leak>) = (None, Vec::new());
+        let (mut last, mut left, mut base_built) = (None::<RunOutcome>, Vec::new(), false);
         self.schedule((&options, &latest), &jobs, 1, |index, end| match end {
             End::RunOutcome(ended, _) => {
                 let built = ended.is_built();
+                base_built |= built;
                 match index == 0 || !built {
                     true => last = Some(*ended),
                     false => left.extend(ended.leaks),
                 }
                 built
             }
-            End::BaseFailed(_) | End::NotBegun => {
+            End::BaseFailed { .. } | End::NotBegun => {
                 if let (Some(ended), Some(base)) = (last.take(), jobs[index].base) {
                     let (ended, why) = without_base(ended, &jobs[base].bundle.label);
                     self.not_built((&options, &latest), &jobs[index], (&why, ended.exit_code()));
@@ -149,21 +151,32 @@ impl Factory {
             }
         })
         .await;
-        // What a base left behind does not stop the definition, and is told with it.
-        if let Some(ended) = &mut last {
-            ended.leaks.splice(0..0, left);
-        }
-        match (last, options.cancel.check()) {
+        let mut ended = match (last, options.cancel.check()) {
             (Some(ended), _) => ended,
             // A signal came before the first base.
-            (None, Err(stopped)) if jobs.len() > 1 => {
+            (None, Err(stopped)) if jobs.len() > 1 && !base_built => {
                 let error = RunError::Cloud(stopped.into());
                 let last = jobs.len() - 1;
                 RunOutcome::not_begun(self.failed_base((&options, &latest), &jobs, last, error))
             }
             // A signal came before its turn: its run ends by itself, and records that.
-            (None, _) => latest.ended(self.run(RunRequest { definition, options }).outcome().await),
+            (None, _) => {
+                let label = definition.label.clone();
+                latest.ended(&label, self.run(RunRequest { definition, options }).outcome().await)
+            }
+        };
+        // What a base left behind does not stop the definition, and is told with it.
+        ended.leaks.splice(0..0, left);
+        ended
+    }
+
+    /// Bases fail while others are built: the results of all go first.
+    fn withdraw_bases(&self, told: Told<'_>, jobs: &[Job]) -> Result<(), RunError> {
+        for (index, job) in jobs.iter().enumerate().skip(1) {
+            let withdrawn = Results::of(&job.bundle).withdraw();
+            withdrawn.map_err(|e| self.failed_base(told, jobs, index, e))?;
         }
+        Ok(())
     }
 
     /// The error of the first job, the definition, whose base, or a base of that, is the job
@@ -192,8 +205,7 @@ impl Factory {
         let request = job.request(options);
         let setup = Setup { factory: self, options: &request.options };
         let dir = setup.not_built(&job.bundle, why, exit_code, &Events::default());
-        // The reason is told all the same.
-        let _ = dir.map(|dir| latest.not_built(dir, exit_code));
+        dir.iter().for_each(|dir| latest.not_built(&job.bundle.label, dir, exit_code));
     }
 
     /// Runs the jobs, at most `at_once` in parallel, and reports each result immediately.
@@ -209,18 +221,12 @@ impl Factory {
         // One that cannot be removed cannot be replaced, and that is told.
         let _ = latest.withdraw();
         let told = (options, &latest);
-        let mut codes = vec![0; jobs.len()];
         self.schedule(told, jobs, at_once, |index, end| {
             let job = &jobs[index];
             let built = match &end {
-                End::RunOutcome(ended, _) => {
-                    codes[index] = ended.exit_code();
-                    ended.is_built()
-                }
-                End::BaseFailed(base) => {
-                    codes[index] = job.base.map_or(0, |base| codes[base]);
-                    let why = format!("base {base} was not built");
-                    self.not_built(told, job, (&why, codes[index]));
+                End::RunOutcome(ended, _) => ended.is_built(),
+                End::BaseFailed { base, code } => {
+                    self.not_built(told, job, (&format!("base {base} was not built"), *code));
                     false
                 }
                 End::NotBegun => {
@@ -249,10 +255,14 @@ impl Factory {
             let Some(error) = job.unfit.as_ref().and_then(RunError::of_definition) else {
                 continue;
             };
-            self.not_built((options, latest), job, (&error.to_string(), error.exit_code()));
-            on_end(index, End::RunOutcome(Box::new(RunOutcome::not_begun(error)), 0.0));
+            let request = job.request(options);
+            let setup = Setup { factory: self, options: &request.options };
+            let ended = setup.not_begun(&job.bundle, error, &Events::default());
+            let ended = latest.ended(&job.bundle.label, ended);
+            let code = ended.exit_code();
+            on_end(index, End::RunOutcome(Box::new(ended), 0.0));
             for other in schedule.ended(index, false) {
-                on_end(other, End::BaseFailed(job.bundle.label.clone()));
+                on_end(other, base_failed(jobs, other, code));
             }
         }
         loop {
@@ -267,11 +277,11 @@ impl Factory {
             }
             let Some((index, ended, seconds)) = running.next().await else { break };
             let stopped = options.cancel.check().is_err();
-            let ended = latest.ended(ended);
+            let ended = latest.ended(&jobs[index].bundle.label, ended);
+            let code = ended.exit_code();
             let built = on_end(index, End::RunOutcome(Box::new(ended), seconds));
             for other in schedule.ended(index, built) {
-                let base = jobs[other].base.map(|b| jobs[b].bundle.label.clone());
-                let lost = End::BaseFailed(base.unwrap_or_default());
+                let lost = base_failed(jobs, other, code);
                 on_end(other, if stopped { End::NotBegun } else { lost });
             }
         }
@@ -290,6 +300,12 @@ impl Job {
         }
         RunRequest { definition: self.bundle.clone(), options }
     }
+}
+
+/// The end of the job `index` if one that it stands on ended with `code`.
+fn base_failed(jobs: &[Job], index: usize, code: u8) -> End {
+    let base = jobs[index].base.expect("only a base takes others with it");
+    End::BaseFailed { base: jobs[base].bundle.label.clone(), code }
 }
 
 /// Says of each base that is built as well why it is.
@@ -327,12 +343,8 @@ fn say_why_added(jobs: &mut [Job]) {
 
 /// The outcome of a definition whose base failed with `ended`, and why it was not built.
 fn without_base(ended: RunOutcome, base: &str) -> (RunOutcome, String) {
-    let ended = RunOutcome {
-        result: ended
-            .result
-            .map_err(|e| RunError::Base { base: base.to_owned(), source: Box::new(e) }),
-        ..ended
-    };
-    let why = ended.result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-    (ended, why)
+    let source = Box::new(ended.result.expect_err("a base that was built has no such end"));
+    let error = RunError::Base { base: base.to_owned(), source };
+    let why = error.to_string();
+    (RunOutcome { result: Err(error), ..ended }, why)
 }

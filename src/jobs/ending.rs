@@ -2,16 +2,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use jiff::Timestamp;
+
 use super::factory::Setup;
 use super::heat::heat_accepts;
 use super::outcome::{RetainedMachine, RunError, RunOutcome};
-use super::retention::settle_family;
+use super::retention::prune_family;
 use super::run::Begun;
 use crate::engine::run_dir::Record;
 use crate::engine::{BuildError, Built, Outcome as Ended};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
-use crate::model::event::{Event, FinishedImage, Stage, seconds};
+use crate::model::event::{Event, FinishedImage, Stage, Stamped, seconds};
 use crate::model::image::Image;
 use crate::model::outcome::Outcome;
 use crate::plan::Plan;
@@ -36,36 +38,23 @@ impl Ending<'_> {
             Err(e) => (Err(RunError::Build(e)), None),
         };
         let image = image.or_else(|| result.as_ref().err()?.published().cloned());
-        let outputs = self.outputs(image.as_ref()).await;
+        let mut outputs = self.outputs(image.as_ref()).await;
         let (dir, cx) = (&self.begun.dir, &self.begun.cx);
-        // Of an image that is not as it was asked for, those before it may still be wanted.
-        let settles = result.is_ok();
+        // Beside an image that is not as it was asked for, those before it may still be wanted.
+        let prunes = result.is_ok();
         if let Some(image) = &image
-            && let Err(why) = self.output_stage(&outputs).await
+            && let Err(why) = self.output_stage(&mut outputs).await
             && result.is_ok()
         {
             result = Err(RunError::Output { image: Box::new(image.clone()), why });
         }
-        if let (true, Some(image)) = (settles, &image) {
-            settle_family(self.setup, self.plan, image, cx).await;
+        if let (true, Some(image)) = (prunes, &image) {
+            prune_family(self.setup, self.plan, image, cx).await;
         }
-        let record = Record {
-            run: self.plan.run.clone(),
-            bundle: self.plan.bundle.clone(),
-            cloud: self.plan.cloud.clone(),
-            started: self.plan.at,
-            seconds: seconds(self.begun.begin.elapsed()),
-            outcome: outcome_of(self.setup, result.as_ref().err()).name().into(),
-            image: image.clone(),
-            error: result.as_ref().err().map(ToString::to_string),
-            leaks: leaks.clone(),
-            kept: kept.clone(),
-        };
-        cx.events.emit(finished(&record));
         let retained = |opened| RetainedMachine {
             opened,
-            run: record.run.clone(),
-            cloud: record.cloud.clone(),
+            run: self.plan.run.clone(),
+            cloud: self.plan.cloud.clone(),
         };
         let mut ended = RunOutcome {
             result: result.map(|()| image.clone()),
@@ -74,29 +63,44 @@ impl Ending<'_> {
             dir: Some(dir.path.clone()),
             outputs: Vec::new(),
         };
-        match self.recorded(&record, &outputs, ended.exit_code()).await {
+        // As if it had ended: what cannot be shown or recorded is known before its last event.
+        let record = self.record(&ended, image.as_ref());
+        match outputs.write(Some((ended.exit_code(), finished(&record)))).await {
             Ok(outputs) => ended.outputs = outputs,
-            Err(why) if ended.result.is_ok() => {
-                ended.result = Err(RunError::unwritten(image.as_ref(), &dir.path, why));
-            }
-            Err(_) => {}
+            Err(why) => self.unwritten(&mut ended, image.as_ref(), why),
         }
+        let record = self.record(&ended, image.as_ref());
+        if let Err(e) = dir.record(&record) {
+            self.unwritten(&mut ended, image.as_ref(), RunError::from(e).to_string());
+        }
+        cx.events.emit(finished(&self.record(&ended, image.as_ref())));
         if ended.leaks.is_empty() && ended.kept.is_none() {
             dir.forget();
         }
         ended
     }
 
-    /// Writes the record, and the outputs now that the end is known: reports tell of it, and the
-    /// log is whole. Ok: those that people look for.
-    async fn recorded(
-        &self,
-        record: &Record,
-        outputs: &Outputs<'_>,
-        exit_code: u8,
-    ) -> Result<Vec<PathBuf>, String> {
-        self.begun.dir.record(record).map_err(|e| RunError::from(e).to_string())?;
-        outputs.write(Some(exit_code)).await
+    /// A run that went well is none if its outputs or its record cannot be written.
+    fn unwritten(&self, ended: &mut RunOutcome, image: Option<&Image>, why: String) {
+        if ended.result.is_ok() {
+            ended.result = Err(RunError::unwritten(image, &self.begun.dir.path, why));
+        }
+    }
+
+    fn record(&self, ended: &RunOutcome, image: Option<&Image>) -> Record {
+        let error = ended.result.as_ref().err();
+        Record {
+            run: self.plan.run.clone(),
+            bundle: self.plan.bundle.clone(),
+            cloud: self.plan.cloud.clone(),
+            started: self.plan.at,
+            seconds: seconds(self.begun.begin.elapsed()),
+            outcome: outcome_of(self.setup, error).name().into(),
+            image: image.cloned(),
+            error: error.map(ToString::to_string),
+            leaks: ended.leaks.clone(),
+            kept: ended.kept.as_ref().map(|kept| kept.opened.clone()),
+        }
     }
 
     async fn outputs<'o>(&'o self, image: Option<&'o Image>) -> Outputs<'o> {
@@ -117,17 +121,16 @@ impl Ending<'_> {
         Outputs { ending: self, image, rendered }
     }
 
-    /// The stage `output`, which a published image has.
-    async fn output_stage(&self, outputs: &Outputs<'_>) -> Result<(), String> {
+    /// The stage `output`, which a published image has. Templates that Heat refuses are no outputs.
+    async fn output_stage(&self, outputs: &mut Outputs<'_>) -> Result<(), String> {
         let (began, cx) = (Instant::now(), &self.begun.cx);
         cx.events.emit(Event::StageStarted { stage: Stage::Output });
-        let written = match outputs.write(None).await {
-            Ok(_) => {
-                let rendered = outputs.rendered.as_deref().unwrap_or_default();
-                heat_accepts(self.setup, cx, rendered).await
-            }
-            Err(failed) => Err(failed),
-        };
+        if let Ok(rendered) = &outputs.rendered
+            && let Err(why) = heat_accepts(self.setup, cx, rendered).await
+        {
+            outputs.rendered = Err(vec![Diagnostic::error(None, why)]);
+        }
+        let written = outputs.write(None).await.map(drop);
         let seconds = seconds(began.elapsed());
         cx.events.emit(match &written {
             Ok(()) => Event::StageDone { stage: Stage::Output, seconds },
@@ -146,18 +149,22 @@ struct Outputs<'o> {
 }
 
 impl Outputs<'_> {
-    /// Makes the outputs in the run's directory. With the exit code of a run that ended, shows them
-    /// as the bundle's latest; Ok: those that people look for. On a thread of its own: logs and
+    /// Makes the outputs in the run's directory. With the exit code and the last event of the run,
+    /// shows them as the bundle's latest; Ok: those that people look for. On a thread of its own:
     /// inputs may be large.
-    async fn write(&self, exit_code: Option<u8>) -> Result<Vec<PathBuf>, String> {
+    async fn write(&self, end: Option<(u8, Event)>) -> Result<Vec<PathBuf>, String> {
         let Ending { setup, bundle, plan, begun } = self.ending;
         // A visit makes nothing: what the last build left stays as it is.
         if setup.options.visits() {
             return Ok(Vec::new());
         }
         let (target, run) = (setup.results(bundle).dir(), begun.dir.path.clone());
-        let (bundle, plan, events) =
-            (Definition::clone(bundle), Plan::clone(plan), begun.recorder.events());
+        let (bundle, plan) = (Definition::clone(bundle), Plan::clone(plan));
+        let (mut events, mut exit_code) = (begun.recorder.events(), None);
+        if let Some((code, event)) = end {
+            events.push(Stamped { at: Timestamp::now(), event });
+            exit_code = Some(code);
+        }
         let (image, templates) = (self.image.cloned(), self.rendered.clone());
         let write = move || {
             let built = report::Built {

@@ -72,14 +72,14 @@ impl RunError {
             Self::Bad(_) => BUNDLE,
             Self::Proxy(_) => USAGE,
             Self::Cloud(e) => of_kind(e.kind()),
-            Self::Output { .. } | Self::Build(BuildError::Amiss { .. }) => INCOMPLETE,
+            Self::Output { .. } => INCOMPLETE,
             Self::Refused(_) | Self::Io { .. } => CLOUD,
             Self::Build(e) if e.is_cancelled() => STOPPED,
             Self::Build(e) => match e {
+                BuildError::Amiss { .. } => INCOMPLETE,
                 BuildError::Unreadable { .. } => BUNDLE,
                 BuildError::Cloud(_)
                 | BuildError::Unsettled(_)
-                | BuildError::Amiss { .. }
                 | BuildError::NotReady { .. }
                 | BuildError::Io { .. }
                 | BuildError::Wall(_)
@@ -129,6 +129,7 @@ mod tests {
 
     #[test]
     fn every_end_has_the_documented_code() {
+        use crate::model::image::Image;
         use crate::provider::ledger::{Entry, Kind, Leak};
         use crate::system::cancel::Cancelled;
         let ended = |result: Result<(), RunError>, leaks: usize| {
@@ -151,6 +152,11 @@ mod tests {
         assert_eq!([ended(Ok(()), 0), ended(Ok(()), 1)], [0, 50]);
         assert_eq!([ended(Err(smoke()), 0), ended(Err(smoke()), 1)], [40, 60]);
         assert_eq!([ended(Err(stopped()), 0), ended(Err(stopped()), 1)], [130, 60]);
+        let image = || Box::new(Image::of_test("i1", "x-1", "x"));
+        let output = || RunError::Output { image: image(), why: String::new() };
+        assert_eq!([ended(Err(output()), 0), ended(Err(output()), 1)], [70, 70]);
+        let amiss = BuildError::Amiss { image: image(), reason: String::new() };
+        assert_eq!(ended(Err(RunError::Build(amiss)), 0), 70);
         assert_eq!(ended(Err(RunError::Bad(Vec::new())), 0), 10);
         assert_eq!(ended(Err(RunError::Refused(Vec::new())), 0), 20);
     }

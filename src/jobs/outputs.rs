@@ -1,5 +1,5 @@
 //! Outputs of a published image that its build did not leave: found, and made without a build.
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::factory::{Factory, Setup};
 use super::heat::heat_accepts;
@@ -9,23 +9,25 @@ use super::results::Results;
 use super::run::reading;
 use crate::model::definition::Definition;
 use crate::model::image::{self, Image};
+use crate::plan;
 use crate::provider::CloudError;
 use crate::report;
 
-/// Outputs of `image`, rendered from the definition's templates, that its run left not on this
-/// machine; relative to `output/`.
+/// Outputs of `image`, rendered from the definition's templates, that are not in all their places
+/// on this machine; relative to `output/`.
 pub(super) fn missing(bundle: &Definition, image: &Image) -> Vec<PathBuf> {
-    let of_run = of_run(bundle, image);
+    let places = places(bundle, image);
     let outputs = bundle.templates.iter().map(|t| report::output_of(t));
-    outputs.filter(|path| !of_run.join(path).is_file()).collect()
+    outputs.filter(|path| places.iter().any(|place| !place.join(path).is_file())).collect()
 }
 
-/// Where the run that made `image` keeps what it rendered.
-fn of_run(bundle: &Definition, image: &Image) -> PathBuf {
-    let run = image.properties.get(image::RUN).map(String::as_str).unwrap_or_default();
-    // It becomes a part of a path, and anybody can set a property.
-    let run = Path::new(run).file_name().unwrap_or_default();
-    Results::of(bundle).dir().join("runs").join(run).join(report::RENDERED)
+/// Where outputs of `image` are: among the bundle's latest, and in the directory of the run that
+/// made it, if its ID can be one. Anybody can set a property.
+fn places(bundle: &Definition, image: &Image) -> Vec<PathBuf> {
+    let target = Results::of(bundle).dir();
+    let run = image.properties.get(image::RUN).filter(|run| plan::is_run_id(run));
+    let of_run = run.map(|run| target.join("runs").join(run).join(report::RENDERED));
+    of_run.into_iter().chain([target.join(report::OUTPUT)]).collect()
 }
 
 impl Factory {
@@ -48,12 +50,12 @@ impl Factory {
         heat_accepts(setup, &reading(setup), &rendered).await.map_err(failed)?;
         let sources = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
         let target = Results::of(bundle).dir();
-        let dirs = [of_run(bundle, image), target.join(report::OUTPUT)];
+        let dirs = places(bundle, image);
         let write = move || -> Result<Vec<PathBuf>, Vec<report::OutputError>> {
             let _turn = report::turn(&target);
             let sources = sources.each_ref().map(PathBuf::as_path);
-            let [kept, shown] = dirs.map(|dir| report::put(&dir, &rendered, &sources));
-            kept.and(shown)
+            let put = dirs.iter().map(|dir| report::put(dir, &rendered, &sources));
+            put.reduce(Result::and).unwrap_or(Ok(Vec::new()))
         };
         let written = match tokio::task::spawn_blocking(write).await {
             Ok(written) => written,

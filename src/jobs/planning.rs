@@ -165,12 +165,8 @@ pub(super) async fn host_facts(
     cancel: &Cancel,
 ) -> Result<ControllerFacts, Cancelled> {
     let ansible = probe::version("ansible-playbook", "--version", "ansible-core", cancel);
-    let settings = bundle.tree.join(&bundle.label);
-    let linked = frontend::linked(bundle);
-    let dirs: Vec<&Path> = [bundle.dir.as_path(), &settings]
-        .into_iter()
-        .chain(linked.iter().map(PathBuf::as_path))
-        .collect();
+    let places = frontend::places(bundle);
+    let dirs: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
     let commit = git::commit(&bundle.tree, &dirs, cancel);
     // Files may be large; a signal does not wait for them. One that cannot be read is told of where
     // it is used.

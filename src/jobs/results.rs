@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::ending::finished;
 use super::exit_code::STOPPED;
 use super::latest::LatestLogs;
 use super::outcome::RunError;
@@ -191,13 +192,7 @@ impl Results {
         });
         events.emit(Event::StageStarted { stage: Stage::Plan });
         events.emit(Event::StageFailed { stage: Stage::Plan, seconds: 0.0, error });
-        events.emit(Event::Finished {
-            outcome: record.outcome.clone(),
-            seconds: 0.0,
-            image: None,
-            error: record.error.clone(),
-            leaks: Vec::new(),
-        });
+        events.emit(finished(record));
     }
 }
 
@@ -220,8 +215,7 @@ pub fn none_built(all: &[Results], not: &NotBuilt<'_>, show: Option<&Show>) {
         show.into_iter().for_each(|show| events.add(show(&one.label)));
         let dir = one.not_built(not, &events);
         if let (Some(latest), Some(dir)) = (&latest, dir) {
-            // The reason is told all the same.
-            let _ = latest.not_built(dir, not.exit_code);
+            latest.not_built(&one.label, &dir, not.exit_code);
         }
     }
 }

@@ -1,37 +1,16 @@
-//! What a published image makes of its family: which image is current, and which stay.
+//! The family of a published image is kept at the size that its bundle says.
 use super::factory::Setup;
 use crate::engine::run_dir::bases_of_live_runs;
 use crate::lifecycle::prune;
-use crate::model::family::{self, Policy, PruneAction};
+use crate::model::family::{Policy, PruneAction};
 use crate::model::image::Image;
 use crate::plan::Plan;
 use crate::provider::RunCx;
 
-/// Says if `image`, which was published just now, is not what its family's name means, and prunes
-/// the family if its definition has `keep`. The image is published whatever becomes of others, so
-/// that nothing in here fails a build.
-pub(super) async fn settle_family(setup: Setup<'_>, plan: &Plan, image: &Image, cx: &RunCx) {
-    match setup.factory.provider.artifacts().list().await {
-        Ok(images) => {
-            match family::not_current(&images, image) {
-                // Its definition has it so.
-                Some(why) if plan.publish.hidden => cx.events.note(why),
-                Some(why) => cx.events.warn(why),
-                None => {}
-            }
-        }
-        Err(e) => {
-            let name = &image.name;
-            cx.events.warn(format!("whether {name} is current cannot be told: {e}"));
-        }
-    }
-    if let Some(keep) = plan.keep {
-        prune_family(setup, plan, (keep, image), cx).await;
-    }
-}
-
-/// Keeps the family at the size that its definition says. The run's own image stays.
-async fn prune_family(setup: Setup<'_>, plan: &Plan, (keep, own): (u32, &Image), cx: &RunCx) {
+/// Keeps the family of `image`, which this run has published, at the size that its definition says.
+/// The image is published whatever becomes of others, so that nothing in here fails a build.
+pub(super) async fn prune_family(setup: Setup<'_>, plan: &Plan, image: &Image, cx: &RunCx) {
+    let Some(keep) = plan.keep else { return };
     let families = [(plan.family.clone(), Policy { keep, at_once: false })];
     let building = match bases_of_live_runs(&setup.factory.home) {
         Ok(building) => building,
@@ -45,7 +24,7 @@ async fn prune_family(setup: Setup<'_>, plan: &Plan, (keep, own): (u32, &Image),
     let request = prune::Request {
         families: &families,
         building: &building,
-        own: Some(&own.id),
+        own: Some(&image.id),
         dry_run: false,
     };
     match prune::prune(&*setup.factory.provider, cx, request).await {

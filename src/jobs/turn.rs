@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::base::looked_up;
 use super::batch::Job;
 use super::factory::{Factory, Setup};
 use super::outcome::{RunError, RunOutcome};
 use super::request::RunOptions;
-use super::run::reading;
 use crate::engine::Goal;
 use crate::model::definition::Definition;
 use crate::model::digest::Algorithm;
-use crate::model::event::{Event, Stamped};
-use crate::model::facts::{BaseLookup, FactsQuery};
+use crate::model::event::{Event, Events, Stamped};
+use crate::model::facts::BaseLookup;
 use crate::model::image::Image;
 use crate::system::digest::Hasher;
 use crate::system::durable;
@@ -36,30 +36,31 @@ impl Factory {
         }
         let held = match job.added {
             // It was asked for, and is built whoever else does. Who misses it waits.
-            None => self.lock(&job.bundle).ok().flatten(),
-            Some(_) => match self.turn(options, &job.bundle).await {
-                Ok(held) => Some(held),
-                Err(e) => return RunOutcome::not_begun(e),
-            },
+            None => self.lock(&job.bundle).map(|held| (held, None)),
+            Some(_) => self.turn(&request.options, &job.bundle).await,
         };
-        if job.added.is_some() {
-            match self.made(options, &job.bundle).await {
-                Ok(Some(image)) => return RunOutcome::found(image),
-                Ok(None) => {}
-                Err(e) => return RunOutcome::not_begun(e),
+        match held {
+            Ok((_, Some(image))) => RunOutcome::found(image),
+            Ok((_held, None)) => self.run(request).outcome().await,
+            Err(e) => {
+                let setup = Setup { factory: self, options: &request.options };
+                setup.not_begun(&job.bundle, e, &Events::default())
             }
         }
-        let outcome = self.run(request).outcome().await;
-        drop(held);
-        outcome
     }
 
-    /// Waits for the lock of a family, as long as the process that has it lives.
-    async fn turn(&self, options: &RunOptions, base: &Definition) -> Result<Held, RunError> {
+    /// Waits for the lock of a family, as long as the process that has it lives. With it comes the
+    /// image that was made meanwhile, if one was.
+    async fn turn(
+        &self,
+        options: &RunOptions,
+        base: &Definition,
+    ) -> Result<(Option<Held>, Option<Image>), RunError> {
         let mut told = false;
         loop {
-            if let Some(held) = self.lock(base)? {
-                return Ok(held);
+            let held = self.lock(base)?;
+            if held.is_some() {
+                return Ok((held, self.made(options, base).await?));
             }
             if !told {
                 told = true;
@@ -103,14 +104,7 @@ impl Factory {
         options: &RunOptions,
         base: &Definition,
     ) -> Result<Option<Image>, RunError> {
-        let wanted = FactsQuery {
-            base: Some(base.name.clone()),
-            base_is_family: true,
-            base_only: true,
-            ..FactsQuery::default()
-        };
-        let setup = Setup { factory: self, options };
-        match self.provider.facts(&wanted, &reading(setup)).await?.base {
+        match looked_up(Setup { factory: self, options }, base).await?.base {
             BaseLookup::Found(image) => Ok(Some(*image)),
             _ => Ok(None),
         }

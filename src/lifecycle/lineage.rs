@@ -7,13 +7,14 @@ use serde::Serialize;
 use super::base::base_name;
 use crate::engine::run_dir::{self, Home};
 use crate::fetch::{Fetch, FetchError, RetryPolicy, TransferContext};
-use crate::frontend;
+use crate::frontend::{self, Noted};
 
 use crate::model::definition::{Base, Definition, Source};
 use crate::model::event::{Check, Event, Events, Stamped, Tally};
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family::{self, CurrentInputs};
 use crate::model::image::{self, Image, State};
+use crate::model::source_uri::SourceUri;
 
 use crate::provider::{CloudError, Provider, RunCx};
 use crate::system::cancel::Cancel;
@@ -71,8 +72,8 @@ pub struct Sources<'s> {
     pub cloud: &'s dyn Provider,
     pub fetch: &'s Fetch,
     pub cancel: &'s Cancel,
-    /// Where digests of definitions are noted, whose files are then read only if one of them has
-    /// another size or time. `None` reads all files.
+    /// Where digests of definitions and sources are noted, whose files are then read only if one of
+    /// them has another size or time. `None` reads all files.
     pub noted: Option<&'s Path>,
 }
 
@@ -231,8 +232,21 @@ async fn base(
 /// Checksum of the file that is the source now. `None`: the source is none, or a script.
 async fn source(from: Sources<'_>, bundle: &Definition) -> Result<Option<String>, FetchError> {
     let Some(Source::Url { wish, .. }) = &bundle.source else { return Ok(None) };
+    // Its own bytes alone tell of a local file without a checksum.
+    let noted = match (from.noted, &wish.sum, &wish.from) {
+        (Some(dir), None, SourceUri::File(path)) => {
+            let name = format!("source\n{}", path.display());
+            Some(Noted::new(dir, &name, vec![path.clone()]))
+        }
+        _ => None,
+    };
+    if let Some(digest) = noted.as_ref().and_then(Noted::digest) {
+        return Ok(Some(digest));
+    }
     let job = TransferContext::new(&Events::default(), from.cancel, SOURCE);
-    from.fetch.digest(wish, &job).await.map(|digest| Some(digest.to_string()))
+    let digest = from.fetch.digest(wish, &job).await?.to_string();
+    noted.iter().for_each(|noted| noted.note(&digest));
+    Ok(Some(digest))
 }
 
 async fn looked_up(

@@ -1,4 +1,4 @@
-//! What publication sets on an image, in one write.
+//! What publication sets on an image; the state last, in one write.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::image::{self, Visibility};
 use super::units::GIB;
 
-/// Everything that publication sets on an image, in one write.
+/// Everything that publication sets on an image; the state last, in one write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Publication {
     pub name: String,

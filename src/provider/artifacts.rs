@@ -100,7 +100,7 @@ pub(super) fn unpublishable(image: &Image, publication: &Publication) -> Option<
 /// Whether somebody has deprecated the published image, or brought it back. A publication that is
 /// done again, because its answer was lost, leaves that as it is.
 pub(super) fn is_others_by_now(image: &Image) -> bool {
-    image.state == State::Deprecated || image.standing().held_at.is_some()
+    image.state == State::Deprecated || image.is_held()
 }
 
 /// The name to publish under, if image `other` has the wanted one by now. One that the definition
@@ -116,7 +116,7 @@ pub(super) fn free_name(
         Some(id) => {
             let reason = format!("image {id} has that name; it was published since the plan");
             Err(CloudError::refused(format!("publish {name}"), reason)
-                .hint("choose another name, or none for one with the time in it"))
+                .hint("choose another `bundle_target_name`, or leave it out"))
         }
     }
 }

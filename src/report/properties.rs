@@ -13,12 +13,7 @@ pub fn text(record: &Record) -> String {
     let mut line = |key: &str, value: &str| {
         writeln!(out, "{key}={}", escaped(value)).expect("a String takes everything")
     };
-    let result = match (record.is_success(), &record.image) {
-        (true, _) => "success",
-        (false, Some(_)) => "incomplete",
-        (false, None) => "failed",
-    };
-    line("RESULT", result);
+    line("RESULT", record.by_success("success"));
     line("OUTCOME", &record.outcome);
     if let Some(code) = record.exit_code {
         line("EXIT_CODE", &code.to_string());

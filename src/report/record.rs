@@ -9,6 +9,7 @@ use super::write::Failed;
 use crate::log::sentences::TESTED;
 use crate::model::event::{Check, Event, Stage, Stamped};
 use crate::model::image::Image;
+use crate::model::outcome::Outcome;
 use crate::plan::{Origin, Plan};
 
 /// Output lines on the page.
@@ -207,6 +208,15 @@ impl Record {
         (self.image.is_some() || self.outcome == TESTED) && self.error.is_none()
     }
 
+    /// `success`, or in which way the run is none. A failed one has no image.
+    pub fn by_success(&self, success: &'static str) -> &'static str {
+        match (self.is_success(), &self.image) {
+            (true, _) => success,
+            (false, Some(_)) => Outcome::Incomplete.name(),
+            (false, None) => Outcome::Failed.name(),
+        }
+    }
+
     fn fold(&mut self, events: &[Stamped]) {
         let mut tail = VecDeque::new();
         let mut step: Option<usize> = None;
@@ -301,12 +311,7 @@ impl Record {
         }
         if self.outcome.is_empty() {
             self.error = self.stages.iter().find_map(|s| s.error.clone());
-            self.outcome = match (self.is_success(), &self.image) {
-                (true, _) => "built",
-                (false, Some(_)) => "incomplete",
-                (false, None) => "failed",
-            }
-            .into();
+            self.outcome = self.by_success(Outcome::Built.name()).into();
         }
         let outside: f64 = self.stages.iter().filter(|s| s.outside).map(|s| s.seconds).sum();
         self.own_seconds = (self.seconds - outside).max(0.0);

@@ -138,6 +138,9 @@ impl Outputs {
             .map_err(|e| vec![e])?;
         let (mut files, mut errors) = (Vec::new(), Vec::new());
         for (path, text) in self.texts {
+            if path == Path::new(RESULTS[0]) && !errors.is_empty() {
+                continue;
+            }
             let path = dir.join(path);
             match place(&path, &text) {
                 Ok(()) => files.push(path),

@@ -7,13 +7,12 @@
 //! the commit and a copy of the index. Of the repository, git sees only objects.
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::model::inputs::is_debris;
 use crate::system::cancel::Cancel;
-use crate::system::exec::{self, Cmd};
+use crate::system::exec::{self, Cmd, ExecError};
 use crate::system::reading;
 use crate::system::scratch::Scratch;
 
@@ -56,23 +55,30 @@ pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<Stri
 }
 
 /// Files below `dirs` that are no part of the tree: what git ignores, and debris that it does not
-/// track. `None` as for [`commit`], and without git. Waits for git.
-pub fn left_out(tree: &Path, dirs: &[&Path]) -> Option<LeftOut> {
-    let repository = find(tree)?;
+/// track. `None` as for [`commit`], and without git. Waits for git; an error if git fails.
+pub fn left_out(tree: &Path, dirs: &[&Path]) -> io::Result<Option<LeftOut>> {
+    let Some(repository) = find(tree) else { return Ok(None) };
     let real: Vec<PathBuf> = dirs.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
     let inside: Vec<&Path> =
         real.iter().filter_map(|dir| dir.strip_prefix(&repository.top).ok()).collect();
     if inside.is_empty() {
-        return None;
+        return Ok(None);
     }
-    let ours = ours(&repository).ok()?;
+    let ours = ours(&repository)?;
     let status = status(&repository, ours.path(), (&inside, &["--ignored=matching"]));
     // What a definition consists of is asked where nothing else waits.
     let asked = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        runtime.block_on(exec::output(&status, &Cancel::default())).ok()
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        match runtime.block_on(exec::output(&status, &Cancel::default())) {
+            Ok(said) => Ok(Some(said)),
+            Err(ExecError::Missing { .. }) => Ok(None),
+            Err(e) => Err(io::Error::other(format!("what git ignores is not known: {e}"))),
+        }
     };
-    let said = std::thread::scope(|scope| scope.spawn(asked).join()).ok()??;
+    let joined = std::thread::scope(|scope| scope.spawn(asked).join());
+    let Some(said) = joined.unwrap_or_else(|e| std::panic::resume_unwind(e))? else {
+        return Ok(None);
+    };
     let mut found = LeftOut::default();
     for change in said.lines().filter_map(Change::of) {
         match change.mark {
@@ -81,7 +87,7 @@ pub fn left_out(tree: &Path, dirs: &[&Path]) -> Option<LeftOut> {
             _ => {}
         }
     }
-    Some(found)
+    Ok(Some(found))
 }
 
 /// See [`left_out`]. Absolute paths; one of a directory means all that is in it.
@@ -112,17 +118,14 @@ fn is_nothing(change: Change<'_>) -> bool {
     change.mark == "??" && is_debris(change.path)
 }
 
-/// Changes with what decides which files git counts: its index, and lists of what is ignored.
-pub fn stamp(tree: &Path, dir: &Path) -> String {
-    let Some(repository) = find(tree) else { return String::new() };
-    let above = dir.ancestors().take_while(|dir| dir.starts_with(&repository.top));
-    let lists = above.map(|dir| dir.join(".gitignore"));
+/// What decides which files below `dirs` git counts: its index, and lists of what is ignored.
+pub fn decides(tree: &Path, dirs: &[&Path]) -> Vec<PathBuf> {
+    let Some(repository) = find(tree) else { return Vec::new() };
+    let above = dirs.iter().flat_map(|dir| dir.ancestors());
+    let lists =
+        above.filter(|dir| dir.starts_with(&repository.top)).map(|dir| dir.join(".gitignore"));
     let own = [repository.own.join("index"), repository.common.join("info/exclude")];
-    let time = |path: PathBuf| {
-        let meta = fs::metadata(path).ok()?;
-        Some((meta.ctime(), meta.ctime_nsec(), meta.ino(), meta.size()))
-    };
-    format!("{:?}", own.into_iter().chain(lists).map(time).collect::<Vec<_>>())
+    own.into_iter().chain(lists).collect()
 }
 
 /// The nearest `.git` in the tree's directory or above; never below, where a bundle could place

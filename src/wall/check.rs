@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::ansible::ANSIBLE;
 use super::installation::python_homes;
 use super::mounts::Mounts;
-use super::{Availability, Wall, WallError, Walled, find, furnished, no_bytecode};
+use super::{Availability, NO_BYTECODE, Wall, WallError, Walled, find, furnished};
 use crate::frontend;
 use crate::model::definition::{Definition, Need, NeedKind};
 use crate::system::cancel::{Cancel, Cancelled};
@@ -48,7 +48,7 @@ impl Wall {
         let (home, temp) = furnished(checked.dir, &mut env)?;
         env.extend(ansible.user_base.clone().map(|base| ("PYTHONUSERBASE".to_owned(), base)));
         env.extend(cmd.env.clone());
-        env.extend(no_bytecode());
+        env.insert(NO_BYTECODE.0.into(), NO_BYTECODE.1.into());
         let mut mounts = Mounts::system(*nested);
         mounts.without_network();
         // In memory: limited in size, and discarded after the check.

@@ -1,6 +1,7 @@
 #!/bin/sh
-# After tidy nobody becomes root any more, and the machine is powered off all the same by its own word: a process of root
-# waits for that word in a FIFO, which goes with /run. It says nothing, and holds up no session.
+# After tidy nobody becomes root any more, and the machine is to power itself off all the same: a
+# process of root waits for one word in a FIFO, which goes with /run. It prints nothing, and holds up
+# no session.
 off=/run/image-factory-off
 if [ -d /run ] && rm -f "$off" && mkfifo -m 622 "$off"; then
     # shellcheck disable=SC2016 # the inner shell expands it

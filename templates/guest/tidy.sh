@@ -439,7 +439,8 @@ case " $PARTS " in *" hardware "*) bound ;; esac
 on build-key && { build_key; end $?; }
 on user-ssh && { user_ssh; end $?; }
 on logs && { logs; end $?; }
-# Whatever parts are on: a builder's dpkg does not sync, and a cloud may cut the power of a machine that stops slowly.
+# Whatever parts are on: a builder's dpkg does not sync, and a cloud may cut the power of a machine
+# that stops slowly.
 sync || { echo "tidy: sync failed" >&2; exit 1; }
 on trim && { trim; end $?; }
 :

@@ -352,6 +352,9 @@ fn what_is_stale_is_told_and_built() {
         .exits(0)
         .says("os/tiny: stale: it was never built");
     factory.run(&["build", "--dry-run", "os/tiny"]).exits(2);
+    let told = factory.run(&["build", "--stale", "--dry-run", "--json", "os/tiny"]).exits(0);
+    let row = json!([{"bundle": "os/tiny", "state": "stale", "why": "it was never built"}]);
+    assert_eq!(serde_json::from_str::<Value>(&told.out).unwrap(), row);
     build(&factory, &["--stale", "os/tiny"]).exits(0).says("os/tiny  built");
     build(&factory, &["os/other"]).exits(0);
     build(&factory, &["--stale"])
@@ -359,6 +362,10 @@ fn what_is_stale_is_told_and_built() {
         .says("os/tiny: up to date")
         .says("os/other: up to date")
         .says("nothing is stale");
+    let told: Value =
+        serde_json::from_str(&build(&factory, &["--stale", "--json"]).exits(0).out).unwrap();
+    let fresh = |name: &str| json!({"bundle": name, "state": "up to date", "why": ""});
+    assert_eq!(told, json!([fresh("os/other"), fresh("os/tiny")]));
 
     let first = shown(&factory, "tiny");
     assert_eq!(first["lineage"]["stale"], json!([]));

@@ -338,7 +338,7 @@ async fn child() {
     };
     let (hostile, dir) = (Hostile::start(&mode), tempfile::tempdir().unwrap());
     let (ended, _) = run_on(&hostile, dir.path(), shell(&script)).await;
-    let exit = image_factory::testing::cli::exit::code(&ended);
+    let exit = ended.exit_code();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status
         .lines()

@@ -130,8 +130,9 @@ fn the_jobs_are_xml_and_hand_their_parameters_to_the_script() {
             words.contains(&format!("exec setup/jenkins/build {kind} \"${parameter}\" \"$ARGS\"")),
             "{words}"
         );
-        // A base that fails is built by the job of the bundle on it.
-        for half in ["images", "os"] {
+        // A base that is missing is built by the job of the bundle on it.
+        let halves: &[&str] = if kind == "images" { &["images", "os"] } else { &["os"] };
+        for half in halves {
             for file in
                 ["output/**", "image.properties", "manifest.json", "report.html", "junit.xml"]
             {
@@ -226,10 +227,14 @@ case $* in
     "image list"*) ;;
     "image show d4 -f value -c owner") echo others ;;
     "image show "*"-c owner") echo 0123 ;;
-    "image show a1 "*"-c properties") echo "{'factory_image_id': 'a1', 'factory_published_at': '2026-11-20T10:00:00Z'}" ;;
-    "image show b2 "*"-c properties") echo "factory_image_id='b2', factory_published_at='2026-11-21T10:00:00Z'" ;;
-    "image show c3 "*"-c properties") echo "{'factory_image_id': 'b2', 'factory_published_at': '2026-11-22T10:00:00Z'}" ;;
-    "image show d4 "*"-c properties") echo "{'factory_image_id': 'd4', 'factory_published_at': '2026-11-23T10:00:00Z'}" ;;
+    "image show a1 "*"-c properties") echo "{'factory_image_id': 'a1'," \
+        "'factory_published_at': '2026-11-20T10:00:00Z'}" ;;
+    "image show b2 "*"-c properties") echo "factory_image_id='b2'," \
+        "factory_published_at='2026-11-21T10:00:00Z'" ;;
+    "image show c3 "*"-c properties") echo "{'factory_image_id': 'b2'," \
+        "'factory_published_at': '2026-11-22T10:00:00Z'}" ;;
+    "image show d4 "*"-c properties") echo "{'factory_image_id': 'd4'," \
+        "'factory_published_at': '2026-11-23T10:00:00Z'}" ;;
     "image show e5 "*"-c properties") echo "{'os_hidden': 'False'}" ;;
     "image show "*"-c name") echo debian-13-2026-11-21-1000-abcdef ;;
     "flavor show"*) echo f1 ;;

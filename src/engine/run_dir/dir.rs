@@ -243,6 +243,7 @@ pub fn tell_ended(dir: &Path, record: &Record) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
     fs::write(dir.join(RESULT), text)
 }
+
 fn shown_name(image: &str) -> String {
     format!("build.{image}.log")
 }

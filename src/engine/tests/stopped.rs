@@ -54,7 +54,7 @@ async fn beside_a_machine_that_is_kept_nothing_stays_unsaid() {
     let told = |name: &str| {
         seen.iter().any(|e| {
             matches!(e, Event::Note { text } if text.contains(name)
-            && text.contains(&format!("stays with {kept}")))
+            && text.contains(&format!("stays up for {kept}")))
         })
     };
     for name in owned.iter().filter(|name| **name != kept && !name.starts_with('/')) {

@@ -17,7 +17,8 @@ pub async fn named(
     Ok(glance::images(&cloud.api, &[("name", name.to_owned())], cancel).await?)
 }
 
-async fn shown_and_hidden(
+/// Images of a listing, hidden ones as well.
+pub async fn shown_and_hidden(
     cloud: &OpenStack,
     query: &[(&'static str, String)],
     cancel: &Cancel,
@@ -43,6 +44,7 @@ pub async fn published_as(
     let own = all.iter().filter(|i| i.name() == name && i.owner() == project && !is_staged(i));
     Ok(own.map(|i| i.id().to_owned()).collect())
 }
+
 /// Resolves `wanted` by [`family::meaning`] over all candidates, including foreign images
 /// for lookups by ID or exact name.
 pub async fn base(
@@ -95,7 +97,7 @@ fn among(records: &[Record], wanted: &str, family_only: bool, project: &str) -> 
     provider::base_among(&images, wanted, family_only, Vec::new)
 }
 
-fn is_staged(record: &Record) -> bool {
+pub fn is_staged(record: &Record) -> bool {
     record.property(image::STATE) == Some("building")
 }
 

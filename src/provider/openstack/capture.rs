@@ -247,7 +247,7 @@ async fn sent(
     file: &Path,
 ) -> Result<Option<Digest>, CloudError> {
     let what = format!("upload image {id}");
-    let mut sends = wait(&what, &cx.cancel, Deadline::after(cloud.patience), Duration::ZERO);
+    let mut sends = None;
     loop {
         let call =
             glance::upload(&cloud.api, id, file, progress(cx)).timeout(cx.deadline().total());
@@ -264,10 +264,14 @@ async fn sent(
             Ok(Stored::Nothing) if !matches!(error, ApiError::TimedOut { .. }) => {}
             Ok(Stored::Nothing | Stored::Other) => return Err(error.into()),
             Err(CloudError::Deadline { .. }) => {
-                return Err(CloudError::Unknown { what, reason: error.reason() });
+                return Err(CloudError::Unknown { what: what.clone(), reason: error.reason() });
             }
             Err(e) => return Err(e),
         }
+        // However long the first one took: what is waited for is a service that is away.
+        let sends = sends.get_or_insert_with(|| {
+            wait(&what, &cx.cancel, Deadline::after(cloud.patience), Duration::ZERO)
+        });
         match sends.pause().await {
             Err(WaitError::Deadline { .. }) => return Err(error.into()),
             paused => paused?,

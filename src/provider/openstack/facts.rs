@@ -298,13 +298,7 @@ async fn volumes(
 /// ones.
 pub async fn images(cloud: &OpenStack, cancel: &Cancel) -> Result<Vec<Image>, CloudError> {
     let project = cloud.api.project(cancel).await?;
-    let owner = ("owner", project.clone());
-    let (shown, hidden) = ([owner.clone()], [owner, ("os_hidden", "true".to_owned())]);
-    let (mut all, hidden) = tokio::try_join!(
-        glance::images(&cloud.api, &shown, cancel),
-        glance::images(&cloud.api, &hidden, cancel)
-    )?;
-    all.extend(hidden.into_iter().filter(|i| i.flag("os_hidden")));
+    let all = base::shown_and_hidden(cloud, &[("owner", project.clone())], cancel).await?;
     let mut images: Vec<Image> =
         all.iter().filter(|i| i.has_marks()).map(|i| i.image(&project)).collect();
     images.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));

@@ -76,7 +76,11 @@ impl Publishing<'_> {
             family.iter().chain([before]).map(|record| record.image(project)).collect();
         let now = jiff::Timestamp::now();
         let at = family::published_at(&family, &publication.family, before.id(), now);
-        let name = free_name(publication, others.first().map(String::as_str))?;
+        let name = match base::is_staged(before) {
+            true => free_name(publication, others.first().map(String::as_str))?,
+            // It is published under that name; [`Self::write`] settles whose it is.
+            false => before.name().to_owned(),
+        };
         Ok(Publication { name, ..publication.proven(before.id(), at) })
     }
 

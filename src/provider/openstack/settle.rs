@@ -39,8 +39,9 @@ fn unknown(error: &ApiError) -> CloudError {
     CloudError::Unknown { what: error.what().to_owned(), reason: error.reason() }
 }
 
-/// Changes an image until nothing is `left` to do; returns it as Glance shows it then. After a lost
-/// answer the image is looked at first: what was done is not sent again, and what was not done is.
+/// Does what is `left` to change of an image; returns it as Glance answered, which the caller
+/// compares. After a lost answer the image is looked at first: what was done is not sent again, and
+/// what was not done is.
 pub async fn change(
     cloud: &OpenStack,
     record: Record,

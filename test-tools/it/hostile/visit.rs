@@ -81,7 +81,7 @@ async fn visited(step: &str) -> (RunOutcome, String, String) {
 async fn a_visit_after_a_failed_step_is_told_as_a_visit() {
     let (ended, last, told) = visited("echo no such luck >&2; exit 3").await;
     assert!(told.contains("step 1, it") && told.contains("exit code 3"), "{told}");
-    assert_eq!(image_factory::testing::cli::exit::code(&ended), 30);
+    assert_eq!(ended.exit_code(), 30);
     for part in [
         "the visit ended after",
         "the builder is removed",
@@ -98,7 +98,7 @@ async fn a_visit_after_a_failed_step_is_told_as_a_visit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visit_of_a_sound_builder_ends_well() {
     let (ended, last, told) = visited("true").await;
-    assert_eq!((told.as_str(), image_factory::testing::cli::exit::code(&ended)), ("", 0), "{last}");
+    assert_eq!((told.as_str(), ended.exit_code()), ("", 0), "{last}");
     assert!(
         last.starts_with("the visit ended after")
             && last.ends_with("the builder is removed, no image was made"),

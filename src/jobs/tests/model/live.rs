@@ -34,6 +34,8 @@ pub struct Live {
     published: Option<String>,
     /// The cloud answers nothing since that.
     blind: bool,
+    /// Its publication was refused after it was done once.
+    refused: bool,
 }
 
 fn is_done(fate: Fate) -> bool {
@@ -70,6 +72,7 @@ impl World {
             spoil: None,
             published: None,
             blind: false,
+            refused: false,
         });
         self.follow(slot, false).await
     }
@@ -115,6 +118,8 @@ impl World {
             return self.follow(slot, false).await;
         }
         live.blind |= fate == Fate::LostFromSight;
+        let again = live.published.is_some() && matches!(change, Change::Publish(_));
+        live.refused |= again && !is_done(fate);
         if is_done(fate) {
             self.hears(slot, &change);
         }
@@ -264,7 +269,8 @@ impl World {
             (None, Err(_)) => {}
             (Some(_), Err(why)) if live.blind && says_unknown(why) => {}
             // Its publication was refused when it was done again.
-            (Some(id), Err(why)) if why.contains(&format!("image {id} is not as it was")) => {}
+            (Some(id), Err(why))
+                if live.refused && why.contains(&format!("image {id} is not as it was")) => {}
             (due, said) => return Err(format!("it says {said:?}, and published is {due:?}")),
         }
         let rest = match &live.prune {

@@ -171,10 +171,15 @@ fn many(place: Where, count: u64) {
 
 #[test]
 fn all_that_may_happen_happens_as_the_documents_say_in_memory() {
-    many(Where::Memory, 8_000);
+    many(Where::Memory, 6_000);
 }
 
 #[test]
 fn all_that_may_happen_happens_as_the_documents_say_in_the_local_store() {
     many(Where::Store, 2_000);
+}
+
+#[test]
+fn all_that_may_happen_happens_as_the_documents_say_on_two_machines() {
+    many(Where::TwoMachines, 2_000);
 }

@@ -13,7 +13,7 @@ use crate::guest::{
 };
 use crate::jobs::building::build_in;
 use crate::jobs::factory::Setup;
-use crate::jobs::retention::settle_family;
+use crate::jobs::retention::prune_family;
 use crate::jobs::{Factory, RunOptions};
 use crate::lifecycle::base_name;
 use crate::model::definition::Definition;
@@ -63,7 +63,7 @@ pub async fn run(factory: Arc<Factory>, options: RunOptions, wanted: Wanted) -> 
     let outcome = build_in(setup, &plan, &cx).await;
     let result = match outcome.result {
         Ok(Built::Image(image)) => {
-            settle_family(setup, &plan, &image, &cx).await;
+            prune_family(setup, &plan, &image, &cx).await;
             Ok(image.id)
         }
         Ok(other) => Err(format!("{other:?}")),

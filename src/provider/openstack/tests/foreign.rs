@@ -353,6 +353,7 @@ async fn what_an_image_inherited_goes_before_it_is_published() {
         json!({ "factory_run": RUN, "factory_state": "building", "factory_family": "",
             "factory_image_id": own, "image_type": "snapshot",
                 "instance_uuid": "b", "base_image_ref": "i1", "tags": [],
+                "factory_held_at": "2026-11-21T10:00:00Z",
                 "factory_published_at": "2026-11-20T10:00:00Z" })
     };
     let name = format!("{RUN}-staged");
@@ -387,7 +388,7 @@ async fn what_an_image_inherited_goes_before_it_is_published() {
     for key in ["factory_published_at", "factory_state", "tags", "name"] {
         assert!(!ops.iter().any(|op| op["path"] == format!("/{key}")), "{key}: {patch:#}");
     }
-    for key in ["image_type", "instance_uuid", "base_image_ref"] {
+    for key in ["image_type", "instance_uuid", "base_image_ref", "factory_held_at"] {
         assert_eq!(of(&format!("/{key}"))["op"], "remove");
     }
 }

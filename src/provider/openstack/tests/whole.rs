@@ -12,7 +12,6 @@ use super::super::{Config, OpenStack};
 use super::lifecycle::VOLUMES;
 use super::preflight::{glance, plain, project};
 use super::{asked, cloud, login_of};
-use crate::cli::exit;
 use crate::engine::Goal;
 use crate::engine::run_dir::Home;
 use crate::frontend;
@@ -173,7 +172,7 @@ async fn a_machine_that_comes_after_its_run_is_swept() {
     let error = ended.result.as_ref().unwrap_err().to_string();
     assert!(error.contains("504"), "{error}");
     assert_eq!(
-        (exit::code(&ended), asked(&server, "POST", POST).await),
+        (ended.exit_code(), asked(&server, "POST", POST).await),
         (60, 1),
         "{:?}",
         ended.leaks
