@@ -71,10 +71,11 @@ fn check(file: &str) -> (u32, String) {
         other => panic!("{file}: `as` is root or user, not {other}"),
     };
     let slow = header.contains(&"slow");
+    let alone = slow || header.contains(&"last");
     let order = field("order").parse().unwrap_or_else(|e| panic!("{file}: order: {e}"));
     let row = format!(
         "    ScriptCheck {{ id: {id:?}, what: {what:?}, by_default: ByDefault::{by_default}, \
-            sudo: {sudo}, slow: {slow}, script: script!({file:?}) }},\n"
+            sudo: {sudo}, slow: {slow}, alone: {alone}, script: script!({file:?}) }},\n"
     );
     (order, row)
 }

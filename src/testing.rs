@@ -7,6 +7,7 @@ pub mod ansible {
 pub mod engine {
     pub use crate::engine::{BuildContext, BuildError, Goal, Interactive, SshAccess, build};
     pub mod checks {
+        pub use crate::engine::played;
         pub use crate::model::check::SCRIPTS;
     }
     pub mod console {

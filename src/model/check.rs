@@ -56,8 +56,9 @@ pub enum ByDefault {
 /// # what: names resolve      a description in one line
 /// # default: all             or `os`
 /// # as: user                 or `root`
-/// # order: 120               of execution
-/// # slow                     if it downloads packages
+/// # order: 120               of display, and of execution of those that run alone
+/// # slow                     if it downloads packages; it runs alone
+/// # last                     if it looks at what other checks may leave; it runs alone, after them
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ScriptCheck {
@@ -68,6 +69,8 @@ pub struct ScriptCheck {
     pub sudo: bool,
     /// Downloads packages.
     pub slow: bool,
+    /// Runs after the others, by itself. The others run side by side.
+    pub alone: bool,
     pub script: &'static str,
 }
 
@@ -94,6 +97,8 @@ pub enum OutsideCheck {
 
 /// The check that all others stand on.
 pub const BOOTS: &str = "boots";
+/// Runs beside the scripts.
+pub const ROOT_SSH: &str = "root-ssh";
 
 /// In the order of display and execution, with IDs and descriptions.
 pub const OUTSIDE: &[(OutsideCheck, &str, &str)] = &[
@@ -115,7 +120,7 @@ pub const OUTSIDE: &[(OutsideCheck, &str, &str)] = &[
         "build-key-refused",
         "the key of the build opens no machine of the image",
     ),
-    (OutsideCheck::RootSsh, "root-ssh", "root gets no shell over SSH"),
+    (OutsideCheck::RootSsh, ROOT_SSH, "root gets no shell over SSH"),
 ];
 
 /// A check that uses the machine up. On by default for operating systems.

@@ -14,7 +14,7 @@ use crate::engine::machine::{Running, SshFiles, plain_key};
 use crate::engine::steps::ROOM;
 use crate::engine::{BuildContext, BuildError, checks, child};
 use crate::guest::{Command, Exit};
-use crate::model::check::SCRIPTS;
+use crate::model::check::{SCRIPTS, ScriptCheck};
 use crate::model::event::Verdict;
 use crate::system::exec::Cmd;
 use crate::system::lines;
@@ -36,10 +36,10 @@ pub(super) struct Tested<'a> {
 }
 
 /// Runs script checks on one machine.
-struct Runner<'a> {
-    site: &'a BuildContext<'a>,
-    tested: &'a Tested<'a>,
-    results: &'a Results<'a>,
+pub(super) struct Runner<'a> {
+    pub site: &'a BuildContext<'a>,
+    pub tested: &'a Tested<'a>,
+    pub results: &'a Results<'a>,
 }
 
 /// A check's script, as it runs in the machine.
@@ -54,17 +54,22 @@ pub(super) async fn all(
     results: &Results<'_>,
 ) -> Result<(), BuildError> {
     let runner = Runner { site, tested, results };
-    let limit = |most: u64| Duration::from_secs(results.smoke.check_timeout.unwrap_or(most));
-    for check in SCRIPTS.iter().filter(|c| results.wants(c.id)) {
+    let wanted: Vec<&ScriptCheck> = SCRIPTS.iter().filter(|c| results.wants(c.id)).collect();
+    let (alone, rest): (Vec<&ScriptCheck>, Vec<_>) = wanted.into_iter().partition(|c| c.alone);
+    let (root, user): (Vec<_>, Vec<_>) = rest.into_iter().partition(|c| c.sudo);
+    let (as_user, as_root) =
+        tokio::join!(runner.together(&user, false), runner.together(&root, true));
+    as_user.and(as_root)?;
+    for check in alone {
         let inside = Inside { script: check.script.into(), sudo: check.sudo };
-        runner.remote(check.id, inside, limit(checks::limit(check))).await?;
+        runner.remote(check.id, inside, runner.limit([check])).await?;
     }
     for path in &results.smoke.tests {
         let file = site.plan.bundle_dir.join(path);
         let id = path.display().to_string();
         let text = std::fs::read(&file)
             .map_err(|source| BuildError::Unreadable { path: file.clone(), source })?;
-        let limit = limit(checks::LIMIT);
+        let limit = runner.limit([]);
         if String::from_utf8_lossy(&text).lines().take(10).any(|line| line.trim() == OUTSIDE) {
             runner.here(&id, &file, limit).await?;
         } else {
@@ -75,8 +80,14 @@ pub(super) async fn all(
 }
 
 impl Runner<'_> {
+    /// Time limit of a call that runs `checks`, or one of the bundle.
+    pub(super) fn limit<'c>(&self, checks: impl IntoIterator<Item = &'c ScriptCheck>) -> Duration {
+        let most = checks.into_iter().map(checks::limit).fold(checks::LIMIT, u64::max);
+        Duration::from_secs(self.results.smoke.check_timeout.unwrap_or(most))
+    }
+
     /// Environment of a check. See [`checks`].
-    fn told(&self) -> BTreeMap<String, String> {
+    pub(super) fn told(&self) -> BTreeMap<String, String> {
         let Self { site, tested, results } = *self;
         let (plan, running) = (site.plan, tested.running);
         let env = [
@@ -193,7 +204,7 @@ impl Runner<'_> {
 }
 
 /// Result of a check by its exit code, or why there is none.
-fn judge(ended: Result<i32, String>, said: &[String]) -> Finding {
+pub(super) fn judge(ended: Result<i32, String>, said: &[String]) -> Finding {
     let reason = said
         .iter()
         .rev()

@@ -1,8 +1,8 @@
 //! Boots the captured image as two machines and tests them. The first is tested from inside; the
 //! second proves that identities differ, and takes the disruptive checks.
 //!
-//! [`external`] checks from outside, [`guest`] runs scripts in the first, [`disruptive`] uses up
-//! the second.
+//! [`external`] checks from outside, [`guest`] runs scripts in the first, those that do not disturb
+//! one another [`together`]; [`disruptive`] uses up the second.
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,9 @@ use crate::system::lines;
 mod guest;
 mod external;
 mod disruptive;
+mod together;
+
+pub use together::played;
 
 /// A captured image, and what is known of its builder.
 pub(super) struct Candidate<'c> {
@@ -65,7 +68,9 @@ pub(super) async fn test(
     let lane = |wanted: &MachinePlan| site.cx.clone().with_events(abreast.lane(&wanted.name));
     let (tested, results_of) = (&tested, &results);
     let checks = in_lane(site, lane(&smoke.first), async |site: &BuildContext<'_>| {
-        guest::all(site, tested, results_of).await
+        let root = external::root_ssh(tested.running, results_of);
+        let (root, checks) = tokio::join!(root, guest::all(site, tested, results_of));
+        root.and(checks)
     });
     let trials = in_lane(site, lane(&smoke.second), async |site: &BuildContext<'_>| {
         disruptive::all(site, second, results_of).await

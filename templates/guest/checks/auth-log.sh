@@ -4,6 +4,7 @@
 # default: all
 # as: root
 # order: 140
+# last
 #
 # No error in what was logged about logins since boot. What clients do that go away in the middle is no fault of the machine: whoever
 # waits for its SSH does just that.

@@ -4,6 +4,7 @@
 # default: all
 # as: root
 # order: 150
+# last
 #
 # Nothing of the builder is left in the image. Looks, and changes nothing.
 #

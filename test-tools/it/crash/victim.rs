@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use image_factory::testing::engine::Goal;
+use image_factory::testing::engine::{Goal, checks::played};
 use image_factory::testing::event::{Event, Sink, Stamped};
 use image_factory::testing::guest::{
     Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target, Transfer,
@@ -150,10 +150,11 @@ fn answer(script: &str, text: &str) -> String {
 impl Remote for Session {
     async fn exec(&self, command: Command, mut output: OnOutput) -> Result<Exit, RemoteError> {
         let script = String::from_utf8_lossy(&command.script);
-        let text = if script.contains("/etc/machine-id") {
-            format!("{:032x}\n", self.0)
-        } else {
-            String::new()
+        let checks = played(&script, &command.args, |_| (0, "all is well".into()));
+        let text = match checks {
+            Some(text) => text,
+            None if script.contains("/etc/machine-id") => format!("{:032x}\n", self.0),
+            None => String::new(),
         };
         output(Stream::Stdout, answer(&script, &text).as_bytes());
         Ok(Exit::Code(0))
