@@ -70,6 +70,9 @@ pub mod event {
         Check, Event, Events, FinishedImage, Sink, Stage, Stamped, Verdict, seconds,
     };
 }
+pub mod outcome {
+    pub use crate::model::outcome::Outcome;
+}
 pub mod fetch {
     pub use crate::fetch::{
         Fetch, FetchError, Fetched, RetryPolicy, SumsError, TransferContext, find_sum,

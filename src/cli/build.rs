@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use super::{Context, Failure, document, err, exit, out, show};
 use crate::frontend;
 use crate::jobs::{
-    self, End, Factory, Job, Need, NotBuilt, Results, RetainedMachine, RunError, RunOptions,
-    RunOutcome, RunRequest, exit_code,
+    self, End, Factory, Job, Need, NotBuilt, Results, RetainedMachine, RunOptions, RunOutcome,
+    RunRequest, exit_code,
 };
 use crate::log::sentences;
 use crate::model::definition::Definition;
 use crate::model::event::seconds;
 use crate::model::image::Image;
+use crate::model::outcome::Outcome;
 use crate::sweep;
 use crate::text::shell;
 
@@ -35,7 +36,7 @@ pub struct Args {
     /// Build only stale bundles: the definition changed, the base has a different current image, or
     /// the base is rebuilt too
     ///
-    /// Outputs of a current image that are missing on this machine are rendered without a build.
+    /// Outputs of a current image that are not shown on this machine are rendered without a build.
     /// Without BUNDLE, checks every definition that has an active image. A definition that was
     /// never built is built only if it is named. A rolled-back image is not rebuilt until its
     /// inputs change.
@@ -63,15 +64,24 @@ pub struct Args {
     /// Publish the captured image without booting or testing it
     #[arg(long)]
     no_smoke: bool,
+    /// Build even if the family's image was made from the same files, values and base
+    ///
+    /// Without it, such an image is the result, if it passed the checks that are asked for: nothing
+    /// is built, and its outputs are rendered anew. Packages and other things that steps fetch may
+    /// be newer by now; the factory does not look.
+    #[arg(long, conflicts_with = "stale")]
+    force: bool,
     /// Do not validate rendered templates with the cloud's Heat
     #[arg(long)]
     no_heat_validate: bool,
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    // With `--stale`, what is up to date keeps its results: those of others go once they are known.
-    let mut results = if args.stale { Vec::new() } else { context.results_of(&args.bundles) };
-    let ran = match results.iter().try_for_each(Results::withdraw) {
+    // With `--stale`, what is up to date keeps its results: of those that are due they go once they
+    // are known. None are known to have been asked for without names.
+    let mut results = context.results_of(&args.bundles);
+    let withdrawn = if args.stale { &[] } else { &results[..] };
+    let ran = match withdrawn.iter().try_for_each(Results::withdraw) {
         Ok(()) => build(context, args, &mut results).await,
         Err(e) => Err(e.into()),
     };
@@ -89,10 +99,7 @@ fn none_built(context: &Context, args: &Args, results: &[Results], failure: Fail
     let streams = context.common.progress == show::Progress::Json;
     jobs::none_built(results, &not, streams.then(|| context.show()).as_ref());
     if context.common.json {
-        let row = |bundle: Option<&str>| {
-            let row = Row { error: Some(why.clone()), ..Row::not_begun(failed(code), code) };
-            row.json(bundle)
-        };
+        let row = |bundle: Option<&str>| Row::not_begun(failed(code), code, &why).json(bundle);
         let rows: Vec<Value> = match &args.bundles[..] {
             [] => vec![row(None)],
             named if results.len() != named.len() => {
@@ -112,8 +119,10 @@ async fn build(
     results: &mut Vec<Results>,
 ) -> Result<ExitCode, Failure> {
     let named = !args.bundles.is_empty();
-    let mut bundles =
-        context.load(&if named { args.bundles.clone() } else { all(context)? }).await?;
+    let (mut bundles, invalid) = match named {
+        true => (context.load(&args.bundles).await?, 0),
+        false => sound(context).await?,
+    };
     let (cloud, line) = context.cloud()?;
     if !context.common.quiet {
         err(&line);
@@ -124,20 +133,23 @@ async fn build(
         due = stale(context, &factory, bundles, args).await?;
         bundles = std::mem::take(&mut due.builds);
         if args.dry_run || (bundles.is_empty() && due.outputs.is_empty()) {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(ExitCode::from(invalid));
         }
         *results = bundles.iter().map(Results::of).collect();
+        results.iter().try_for_each(Results::withdraw)?;
     }
     let at_once = args.jobs as usize;
     let mut options = RunOptions {
         keep_on_failure: args.keep_on_failure,
         smoke: !args.no_smoke,
+        // With `--stale` it is settled what is built.
+        force: args.force || args.stale,
         check_templates: !args.no_heat_validate,
         ..context.options()
     };
     let rendered = outputs(&factory, &options, due.outputs).await;
     if bundles.is_empty() {
-        return Ok(ExitCode::from(summary(context, rendered)));
+        return Ok(ExitCode::from(summary(context, rendered, invalid)));
     }
     if let ([bundle], false) = (&bundles[..], args.stale) {
         let begin = Instant::now();
@@ -156,7 +168,7 @@ async fn build(
     for (index, ended) in untold {
         tell(&jobs[index].bundle, ended);
     }
-    Ok(ExitCode::from(summary(context, rendered.into_iter().chain(rows).collect())))
+    Ok(ExitCode::from(summary(context, rendered.into_iter().chain(rows).collect(), invalid)))
 }
 
 /// What `--stale` found.
@@ -176,25 +188,34 @@ async fn outputs(
     let mut rows = Vec::new();
     for (bundle, image) in due {
         let begin = Instant::now();
-        let made = factory.make_outputs(options, &bundle, &image).await;
-        match &made {
-            Ok(files) => files.iter().for_each(|file| {
-                let file = file.strip_prefix(&bundle.tree).unwrap_or(file);
-                err(&format!("rendered: {}", file.display()));
-            }),
-            Err(e) => err(&format!("{}: image {} ({}): {e}", bundle.label, image.name, image.id)),
-        }
-        let code = made.as_ref().err().map_or(0, RunError::exit_code);
-        let row = Row {
-            outcome: if code == 0 { "outputs made".into() } else { incomplete(code) },
-            seconds: Some(seconds(begin.elapsed())),
-            image: Some((image.name, image.id)),
-            code,
-            error: made.err().map(|e| e.to_string()),
-        };
-        rows.push((bundle.label, row));
+        let ended = factory.make_outputs(options, &bundle, image).await;
+        rows.push((bundle.label.clone(), Row::of(&ended, seconds(begin.elapsed()))));
+        tell(&bundle, ended);
     }
     rows
+}
+
+/// All definitions of the tree that are sound. The others are told, and left out; with the exit
+/// code that means.
+async fn sound(context: &Context) -> Result<(Vec<Definition>, u8), Failure> {
+    let all = all(context)?;
+    let failure = match context.load(&all).await {
+        Ok(bundles) => return Ok((bundles, 0)),
+        Err(failure) if failure.code() == exit_code::BUNDLE => failure,
+        Err(failure) => return Err(failure),
+    };
+    let (mut bundles, mut code) = (Vec::new(), failure.code());
+    for label in &all {
+        match context.load(std::slice::from_ref(label)).await {
+            Ok(sound) => bundles.extend(sound),
+            Err(failure) => {
+                code = exit_code::worst([code, failure.code()]);
+                failure.report();
+                err(&format!("    {label} is left out"));
+            }
+        }
+    }
+    Ok((bundles, code))
 }
 
 /// Labels of all definitions.
@@ -272,7 +293,9 @@ const SUMMARY: (&str, &str) = ("summary", "builds");
 
 /// A row of the summary.
 struct Row {
+    /// For people; for programs the run's own word.
     outcome: String,
+    word: &'static str,
     seconds: Option<f64>,
     /// Name and ID.
     image: Option<(String, String)>,
@@ -281,8 +304,9 @@ struct Row {
 }
 
 impl Row {
-    fn not_begun(outcome: String, code: u8) -> Self {
-        Self { outcome, seconds: None, image: None, code, error: None }
+    fn not_begun(outcome: String, code: u8, error: &str) -> Self {
+        let word = if code == exit::STOPPED { Outcome::Stopped } else { Outcome::Failed }.name();
+        Self { outcome, word, seconds: None, image: None, code, error: Some(error.into()) }
     }
 
     fn of(ended: &RunOutcome, seconds: f64) -> Self {
@@ -290,6 +314,7 @@ impl Row {
         let outcome = match (&ended.result, code) {
             (Ok(None), 0) => "passed".to_owned(),
             (Ok(_), 0) if ended.dir.is_none() => "made by another build".to_owned(),
+            (Ok(_), 0) if ended.outcome == Outcome::Unchanged => "unchanged".to_owned(),
             (Ok(_), 0) => "built".to_owned(),
             (Ok(_), _) => "built, leaks".to_owned(),
             (Err(e), _) if e.published().is_some() => incomplete(code),
@@ -298,12 +323,13 @@ impl Row {
         };
         let image = ended.published().map(|i| (i.name.clone(), i.id.clone()));
         let error = ended.result.as_ref().err().map(ToString::to_string);
-        Self { outcome, seconds: Some(seconds), image, code, error }
+        let word = ended.outcome.name();
+        Self { outcome, word, seconds: Some(seconds), image, code, error }
     }
 
     fn json(&self, bundle: Option<&str>) -> Value {
         let image = self.image.as_ref().map(|(name, id)| json!({ "id": id, "name": name }));
-        json!({ "bundle": bundle, "outcome": self.outcome, "seconds": self.seconds,
+        json!({ "bundle": bundle, "outcome": self.word, "seconds": self.seconds,
             "image": image, "code": self.code, "error": self.error })
     }
 }
@@ -354,8 +380,9 @@ async fn rows_of(
     (rows.into_values().collect(), untold)
 }
 
-/// Prints the rows, each with the label of its definition. The exit code of all.
-fn summary(context: &Context, rows: Vec<(String, Row)>) -> u8 {
+/// Prints the rows, each with the label of its definition. The exit code of all, and of what was
+/// left out.
+fn summary(context: &Context, rows: Vec<(String, Row)>, left_out: u8) -> u8 {
     if context.common.json {
         let rows = rows.iter().map(|(label, row)| row.json(Some(label))).collect();
         document(&context.common, SUMMARY, &rows);
@@ -363,17 +390,17 @@ fn summary(context: &Context, rows: Vec<(String, Row)>) -> u8 {
         err(&format!("\n{}", table(&rows)));
     }
     let stopped = context.cancel.check().is_err().then_some(exit::STOPPED);
-    exit_code::worst(rows.iter().map(|(_, r)| r.code).chain(stopped))
+    exit_code::worst(rows.iter().map(|(_, r)| r.code).chain(stopped).chain([left_out]))
 }
 
 fn row(end: &End) -> Row {
     match end {
         End::RunOutcome(ended, seconds) => Row::of(ended, *seconds),
-        End::BaseFailed { base, code } => Row {
-            error: Some(format!("base {base} was not built")),
-            ..Row::not_begun(format!("skipped: base {base} failed"), *code)
-        },
-        End::NotBegun => Row::not_begun("not begun".into(), exit::STOPPED),
+        End::BaseFailed { base, code } => {
+            let why = format!("base {base} was not built");
+            Row::not_begun(format!("skipped: base {base} failed"), *code, &why)
+        }
+        End::NotBegun => Row::not_begun("not begun".into(), exit::STOPPED, jobs::NOT_BEGUN),
     }
 }
 
@@ -405,7 +432,7 @@ pub fn tell(bundle: &Definition, ended: RunOutcome) {
 
 /// [`tell`] without hints for a failure.
 pub fn tell_of(bundle: &Definition, ended: RunOutcome) {
-    let RunOutcome { result, leaks, kept, dir, outputs } = ended;
+    let RunOutcome { result, leaks, kept, dir, outputs, .. } = ended;
     if let (Err(e), None) = (result, &dir) {
         let _ = Failure::from(e).report();
     }

@@ -88,6 +88,7 @@ impl Context {
             goal: Goal::Published,
             keep_on_failure: false,
             smoke: true,
+            force: false,
             check_templates: true,
             show: self.show(),
             cancel: self.cancel.clone(),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{BuildError, Goal, space};
 use crate::guest::Connect;
+use crate::model::definition::Definition;
 use crate::model::event::{Event, Stage, seconds};
 use crate::plan::Plan;
 use crate::provider::{Provider, RunCx};
@@ -16,6 +17,8 @@ pub struct BuildContext<'a> {
     pub connect: &'a dyn Connect,
     pub cx: &'a RunCx,
     pub plan: &'a Plan,
+    /// Whose files are looked at again when the image is published.
+    pub definition: &'a Definition,
     /// Around everything that the definition brings.
     pub wall: &'a Wall,
     /// Where SSH keys, inventory and sockets of this run go: short path, only this user may look
@@ -46,7 +49,7 @@ impl<'a> BuildContext<'a> {
     where
         'a: 'b,
     {
-        let BuildContext { cloud, connect, cx, wall, keep_on_failure, .. } = *self;
+        let BuildContext { cloud, connect, cx, definition, wall, keep_on_failure, .. } = *self;
         let (scratch, work, downloads) =
             (self.scratch.clone(), self.work.clone(), self.downloads.clone());
         let (proxies, until) = (self.proxies.clone(), self.until.clone());
@@ -55,6 +58,7 @@ impl<'a> BuildContext<'a> {
             connect,
             cx,
             plan,
+            definition,
             wall,
             scratch,
             work,

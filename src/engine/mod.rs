@@ -39,8 +39,8 @@ pub use context::BuildContext;
 pub use error::BuildError;
 use error::exec_reason;
 pub use publish::Unsettled;
-pub use smoke::played;
 use publish::{publish, settled};
+pub use smoke::played;
 pub use unwind::unwind;
 use unwind::{home, retire, retire_source, unwind_around};
 

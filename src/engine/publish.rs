@@ -1,9 +1,11 @@
 //! Publication: the image becomes what everybody gets, and what is known of that is said.
 use super::{BuildContext, BuildError, Built, Findings};
+use crate::frontend;
 use crate::model::family;
 use crate::model::image::{self, Image, State};
 use crate::provider::ledger::{Kind, Leak};
 use crate::provider::{CloudError, Publication};
+use crate::system::git;
 
 /// A publication of which nobody knows whether it was done.
 #[derive(Debug)]
@@ -24,6 +26,9 @@ pub(super) async fn publish(
     publication
         .properties
         .extend(found.source.map(|digest| (image::SOURCE.to_owned(), digest.to_string())));
+    if was_changed(site).await {
+        say_changed(site, &mut publication);
+    }
     let artifacts = site.cloud.artifacts();
     let done = match artifacts.publish(site.cx, staged, &publication).await {
         // What was done is done again without effect, and what is left is done. A signal does not
@@ -57,6 +62,36 @@ pub(super) async fn publish(
     tell_current(site, &image).await;
     Ok(image)
 }
+
+/// Whether files of the definition are others than when the build was planned: what read them
+/// meanwhile may have read either.
+async fn was_changed(site: &BuildContext<'_>) -> bool {
+    let Some(planned) = site.plan.publish.properties.get(image::INPUTS) else { return false };
+    let definition = site.definition.clone();
+    match tokio::task::spawn_blocking(move || frontend::inputs(&definition)).await {
+        Ok(now) => now.is_ok_and(|now| now.sha256 != *planned),
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+}
+
+/// The image claims no files that it may not have been made from.
+fn say_changed(site: &BuildContext<'_>, publication: &mut Publication) {
+    let bundle = &site.plan.bundle;
+    site.cx.events.warn(format!(
+        "files of {bundle} changed while it was built: the image may be made from both, is \
+            published with {}={CHANGED}, and is stale",
+        image::INPUTS
+    ));
+    publication.properties.insert(image::INPUTS.into(), CHANGED.into());
+    if let Some(commit) = publication.properties.get_mut(image::COMMIT)
+        && !commit.ends_with(git::DIRTY)
+    {
+        commit.push_str(git::DIRTY);
+    }
+}
+
+/// In place of the digest of files that changed during the build.
+const CHANGED: &str = "changed";
 
 /// The image is the result, whatever becomes of the ledger.
 fn keep(site: &BuildContext<'_>, image: &Image) {

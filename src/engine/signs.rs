@@ -117,6 +117,7 @@ mod tests {
             cx: &cx,
             plan: &plan,
             wall: &wall,
+            definition: Box::leak(Box::default()),
             scratch: dir.path().into(),
             work: dir.path().into(),
             downloads: dir.path().into(),

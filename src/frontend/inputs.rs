@@ -163,6 +163,11 @@ pub fn inputs(bundle: &Definition) -> Result<Inputs, (PathBuf, io::Error)> {
     Ok(digested(files(bundle)?))
 }
 
+/// Digest of the values of a definition, those of `--set` among them.
+pub fn values(bundle: &Definition) -> String {
+    hex(&Sha256::digest(bundle.as_written.to_string()))
+}
+
 /// [`inputs`] without asking git, which takes milliseconds: with what it ignores. For keys of
 /// checks.
 pub fn inputs_without_git(bundle: &Definition) -> Result<Inputs, (PathBuf, io::Error)> {

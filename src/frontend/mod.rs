@@ -11,7 +11,7 @@ mod loader;
 mod noted;
 mod tree;
 
-pub use inputs::{inputs, inputs_without_git, known_digest, places, stamp, stamp_of};
+pub use inputs::{inputs, inputs_without_git, known_digest, places, stamp, stamp_of, values};
 pub use loaded::{Loaded, Rest, Unsound, load, load_with};
 pub use loader::{LoadRequest, Loader, serve};
 pub use noted::Noted;

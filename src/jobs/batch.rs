@@ -49,7 +49,7 @@ pub enum End {
 /// How the runs of a command are made, and where it shows their logs.
 type Told<'b> = (&'b RunOptions, &'b LatestLogs);
 
-const NOT_BEGUN: &str = "stopped by a signal before its turn came";
+pub const NOT_BEGUN: &str = "stopped by a signal before its turn came";
 
 impl Factory {
     /// The jobs for these bundles, each once. A missing base `os/<name>` becomes a job of its own,

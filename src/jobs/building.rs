@@ -2,6 +2,7 @@
 use super::factory::Setup;
 use crate::engine::run_dir::{hold, own_directory};
 use crate::engine::{self, BuildContext, Outcome};
+use crate::model::definition::Definition;
 use crate::plan::Plan;
 use crate::provider::RunCx;
 use crate::provider::ledger::{Entry, Kind};
@@ -36,7 +37,11 @@ pub(super) fn interrupted(owned: &[Entry]) -> String {
     )
 }
 
-pub(super) async fn build_in(setup: Setup<'_>, plan: &Plan, cx: &RunCx) -> Outcome {
+pub(super) async fn build_in(
+    setup: Setup<'_>,
+    (definition, plan): (&Definition, &Plan),
+    cx: &RunCx,
+) -> Outcome {
     let scratch = setup.factory.home.runtime.join(&plan.run);
     let work = setup.factory.home.data.join("building").join(&plan.run);
     let site = BuildContext {
@@ -44,6 +49,7 @@ pub(super) async fn build_in(setup: Setup<'_>, plan: &Plan, cx: &RunCx) -> Outco
         connect: &*setup.factory.connect,
         cx,
         plan,
+        definition,
         wall: &setup.factory.wall,
         scratch: scratch.clone(),
         work: work.clone(),

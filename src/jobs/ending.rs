@@ -18,7 +18,7 @@ use crate::model::image::Image;
 use crate::model::outcome::Outcome;
 use crate::plan::Plan;
 use crate::provider::CloudError;
-use crate::report;
+use crate::report::{self, OutputError};
 
 /// A run that was built or was not, and what its end is made from.
 pub(super) struct Ending<'r> {
@@ -57,6 +57,7 @@ impl Ending<'_> {
             cloud: self.plan.cloud.clone(),
         };
         let mut ended = RunOutcome {
+            outcome: outcome_of(self.setup, result.as_ref().err()),
             result: result.map(|()| image.clone()),
             leaks,
             kept: kept.map(retained),
@@ -67,23 +68,35 @@ impl Ending<'_> {
         let record = self.record(&ended, image.as_ref());
         match outputs.write(Some((ended.exit_code(), finished(&record)))).await {
             Ok(outputs) => ended.outputs = outputs,
-            Err(why) => self.unwritten(&mut ended, image.as_ref(), why),
+            Err(why) => {
+                self.unwritten(&mut ended, image.as_ref(), why);
+                // What can be written tells of that.
+                let end = (ended.exit_code(), finished(&self.record(&ended, image.as_ref())));
+                ended.outputs = outputs.write(Some(end)).await.unwrap_or_default();
+            }
         }
-        let record = self.record(&ended, image.as_ref());
-        if let Err(e) = dir.record(&record) {
+        let recorded = dir.record(&self.record(&ended, image.as_ref()));
+        let is_recorded = recorded.is_ok();
+        if let Err(e) = recorded {
             self.unwritten(&mut ended, image.as_ref(), RunError::from(e).to_string());
         }
         cx.events.emit(finished(&self.record(&ended, image.as_ref())));
-        if ended.leaks.is_empty() && ended.kept.is_none() {
+        // What the workspace could not take is in the home's record.
+        if ended.leaks.is_empty() && ended.kept.is_none() && is_recorded {
             dir.forget();
         }
         ended
     }
 
-    /// A run that went well is none if its outputs or its record cannot be written.
+    /// A run that went well is none if its outputs or its record cannot be written. Of one that did
+    /// not, its own error counts.
     fn unwritten(&self, ended: &mut RunOutcome, image: Option<&Image>, why: String) {
         if ended.result.is_ok() {
-            ended.result = Err(RunError::unwritten(image, &self.begun.dir.path, why));
+            let error = RunError::unwritten(image, &self.begun.dir.path, why);
+            ended.outcome = outcome_of(self.setup, Some(&error));
+            ended.result = Err(error);
+        } else {
+            self.begun.cx.events.warn(why);
         }
     }
 
@@ -95,7 +108,7 @@ impl Ending<'_> {
             cloud: self.plan.cloud.clone(),
             started: self.plan.at,
             seconds: seconds(self.begun.begin.elapsed()),
-            outcome: outcome_of(self.setup, error).name().into(),
+            outcome: ended.outcome.name().into(),
             image: image.cloned(),
             error: error.map(ToString::to_string),
             leaks: ended.leaks.clone(),
@@ -184,6 +197,8 @@ impl Outputs<'_> {
                 errors.extend(more);
                 Vec::new()
             });
+            // The run's own error has them by then.
+            errors.retain(|e| exit_code.is_none() || !matches!(e, OutputError::Templates(_)));
             if !errors.is_empty() {
                 return Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
             }

@@ -101,6 +101,7 @@ impl RunError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::outcome::Outcome;
 
     #[test]
     fn of_several_runs_the_worst_counts() {
@@ -140,6 +141,7 @@ mod tests {
             };
             RunOutcome {
                 result: result.map(|()| None),
+                outcome: Outcome::Failed,
                 leaks: std::iter::repeat_with(leak).take(leaks).collect(),
                 kept: None,
                 dir: None,

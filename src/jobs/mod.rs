@@ -24,9 +24,10 @@ mod stale;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unchanged;
 mod unplanned;
 
-pub use batch::{End, Job};
+pub use batch::{End, Job, NOT_BEGUN};
 pub use factory::{Factory, RunHandle};
 pub use outcome::{RetainedMachine, RunError, RunOutcome};
 pub use request::{RunOptions, RunRequest, Show};

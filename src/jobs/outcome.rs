@@ -1,10 +1,12 @@
 //! How a run ends, for its caller: an image or an error, what was left, and where the outputs are.
 use std::path::{Path, PathBuf};
 
+use super::exit_code::STOPPED;
 use crate::engine::run_dir::RunDirError;
 use crate::engine::{BuildError, SshAccess};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::image::Image;
+use crate::model::outcome::Outcome;
 use crate::provider::CloudError;
 use crate::provider::ledger::Leak;
 use crate::system::http::ProxyError;
@@ -61,6 +63,14 @@ impl RunError {
         }
     }
 
+    /// The outcome of a build that ended so before its run began.
+    fn of_no_run(&self) -> Outcome {
+        match self.exit_code() {
+            STOPPED => Outcome::Stopped,
+            _ => Outcome::Failed,
+        }
+    }
+
     /// The image that is published all the same.
     pub fn published(&self) -> Option<&Image> {
         match self {
@@ -86,6 +96,8 @@ impl RunError {
 /// How a run ended.
 pub struct RunOutcome {
     pub result: Result<Option<Image>, RunError>,
+    /// As its record has it.
+    pub outcome: Outcome,
     pub leaks: Vec<Leak>,
     pub kept: Option<RetainedMachine>,
     /// `None`: it was not begun.
@@ -104,7 +116,8 @@ pub struct RetainedMachine {
 impl RunOutcome {
     /// Nothing was built: another process made the image meanwhile.
     pub(super) fn found(image: Image) -> Self {
-        Self { result: Ok(Some(image)), ..Self::not_begun(RunError::Refused(Vec::new())) }
+        let nothing = Self::not_begun(RunError::Refused(Vec::new()));
+        Self { result: Ok(Some(image)), outcome: Outcome::Unchanged, ..nothing }
     }
 
     /// The image that was published, whatever became of its outputs.
@@ -122,8 +135,10 @@ impl RunOutcome {
     }
 
     pub(super) fn not_begun(error: impl Into<RunError>) -> Self {
+        let error = error.into();
         Self {
-            result: Err(error.into()),
+            outcome: error.of_no_run(),
+            result: Err(error),
             leaks: Vec::new(),
             kept: None,
             dir: None,

@@ -15,7 +15,7 @@ use crate::engine::run_dir::names_of_live_runs;
 use crate::frontend::{self, build_vars};
 use crate::lifecycle::base_name;
 use crate::model::definition::{Base, Definition, Source};
-use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::facts::{BaseLookup, ControllerFacts, Facts, FactsQuery, Publishing};
 use crate::model::image::{Image, Visibility};
 use crate::plan::{self, Plan, Purpose};
@@ -112,11 +112,8 @@ pub(super) async fn make_plan(
         cloud.base = BaseLookup::Found(Box::new(base.clone()));
     }
     cloud.name_taken_by.extend(at.taken_by.map(|run| format!("run {run}, which is at work")));
-    let facts = Facts {
-        cloud_name: setup.factory.provider.name().into(),
-        cloud,
-        host: host.map_err(CloudError::from)?,
-    };
+    let (host, unreadable) = host.map_err(CloudError::from)?;
+    let facts = Facts { cloud_name: setup.factory.provider.name().into(), cloud, host };
     let request = Request { run: at.run, now, purpose, bases: at.bases };
     let plan = plan::plan(bundle, &facts, &request).map_err(|unfit| match unfit.refuses {
         true => RunError::Refused(unfit.wrong),
@@ -131,6 +128,7 @@ pub(super) async fn make_plan(
     unfit
         .errors
         .extend(lacks.into_iter().map(|(what, hint)| Diagnostic::error(None, what).hint(hint)));
+    unfit.errors.extend(unreadable);
     if matches!(purpose, Purpose::Build { .. }) {
         unfit.errors.extend(unrenderable(setup, bundle, &plan, cx).await?);
     }
@@ -160,21 +158,34 @@ pub(super) fn publishing(bundle: &Definition) -> Option<Publishing> {
     asks.then(|| Publishing { visibility, properties: bundle.own_properties() })
 }
 
+/// Facts about this machine, and the file of the definition that cannot be read, if there is one:
+/// its image could never be compared with it.
 pub(super) async fn host_facts(
     bundle: &Definition,
     cancel: &Cancel,
-) -> Result<ControllerFacts, Cancelled> {
+) -> Result<(ControllerFacts, Option<Diagnostic>), Cancelled> {
     let ansible = probe::version("ansible-playbook", "--version", "ansible-core", cancel);
     let places = frontend::places(bundle);
     let dirs: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
     let commit = git::commit(&bundle.tree, &dirs, cancel);
-    // Files may be large; a signal does not wait for them. One that cannot be read is told of where
-    // it is used.
+    // Files may be large; a signal does not wait for them.
     let definition = bundle.clone();
     let read = cancel.or(tokio::task::spawn_blocking(move || {
-        (frontend::inputs(&definition).ok(), build_vars::os_near(&definition))
+        (frontend::inputs(&definition), build_vars::os_near(&definition))
     }));
     let (ansible, commit, read) = tokio::join!(ansible, commit, read);
-    let (inputs, near_definition) = read.ok().and_then(Result::ok).unwrap_or_default();
-    Ok(ControllerFacts { ansible: ansible?, commit, inputs, near_definition })
+    let (inputs, near_definition) = match read? {
+        Ok(read) => read,
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    };
+    let (inputs, unreadable) = match inputs {
+        Ok(inputs) => (Some(inputs), None),
+        Err((path, e)) => {
+            let place = Location { file: path, line: 0, column: 0 };
+            (None, Some(Diagnostic::error(place, format!("cannot be read: {e}"))))
+        }
+    };
+    let values = Some(frontend::values(bundle));
+    let facts = ControllerFacts { ansible: ansible?, commit, inputs, values, near_definition };
+    Ok((facts, unreadable))
 }

@@ -17,6 +17,8 @@ pub struct RunOptions {
     pub keep_on_failure: bool,
     /// Test captured images before they are published.
     pub smoke: bool,
+    /// Build an image even if there is one that a build would make again.
+    pub force: bool,
     /// Have rendered Heat templates checked by the cloud's Heat.
     pub check_templates: bool,
     pub show: Show,

@@ -158,16 +158,18 @@ impl Results {
             return None;
         }
         let _ = tell_ended(&dir, &record);
-        let failed = report::Failed {
+        let unplanned = report::Unplanned {
             run: &record.run,
             bundle: &self.label,
             family: &self.family,
             cloud: not.cloud,
             events: &recorder.events(),
             definition: not.definition,
+            image: None,
+            rendered: &[],
             exit_code: not.exit_code,
         };
-        let (outputs, _) = report::Outputs::of_failure(&dir, &failed);
+        let (outputs, _) = report::Outputs::of_unplanned(&dir, &unplanned);
         let _ = outputs.show(&target);
         Some(dir)
     }

@@ -10,7 +10,8 @@ use super::factory::Setup;
 use super::outcome::{RunError, RunOutcome};
 use super::planning::{Moment, make_plan};
 use super::results::{NotBuilt, Results};
-use super::unplanned::not_planned;
+use super::unchanged::unchanged;
+use super::unplanned::{self, not_planned};
 use crate::engine::Goal;
 use crate::engine::run_dir::{Beginning, RunDir};
 use crate::log;
@@ -41,6 +42,12 @@ pub(super) async fn one(setup: Setup<'_>, bundle: &Definition, events: Events) -
         Ok(begun) => begun,
         Err(e) => return setup.not_begun(bundle, e, &events),
     };
+    begun.cx.events.emit(Event::StageStarted { stage: Stage::Plan });
+    match unchanged(setup, bundle, &begun.cx).await {
+        Ok(None) => {}
+        Ok(Some(image)) => return unplanned::unchanged(setup, bundle, begun, image).await,
+        Err(e) => return not_planned(setup, bundle, begun, e.into()),
+    }
     let planned = match planned(setup, bundle, &begun).await {
         Ok(plan) => begun.dir.planned(&plan).map(|ledger| (plan, ledger)).map_err(RunError::from),
         Err(e) => Err(e),
@@ -52,13 +59,17 @@ pub(super) async fn one(setup: Setup<'_>, bundle: &Definition, events: Events) -
     let (events, total) = (&begun.cx.events, seconds(begun.begin.elapsed()));
     events.emit(Event::StageDone { stage: Stage::Plan, seconds: total });
     begun.cx = RunCx::new(&begun.run, ledger, events.clone(), setup.options.cancel.child());
-    let outcome = stoppable(setup, &begun.cx, build_in(setup, &plan, &begun.cx)).await;
+    let outcome = stoppable(setup, &begun.cx, build_in(setup, (bundle, &plan), &begun.cx)).await;
     Ending { setup, bundle, plan: &plan, begun: &begun }.finish(outcome).await
 }
 
 /// Its directories are there before its ID is shown, so that each run that was seen can be looked
 /// up.
-async fn begin(setup: Setup<'_>, bundle: &Definition, events: Events) -> Result<Begun, RunError> {
+pub(super) async fn begin(
+    setup: Setup<'_>,
+    bundle: &Definition,
+    events: Events,
+) -> Result<Begun, RunError> {
     let (begin, now) = (Instant::now(), Timestamp::now());
     let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
     let results = setup.results(bundle);
@@ -102,7 +113,6 @@ async fn begin(setup: Setup<'_>, bundle: &Definition, events: Events) -> Result<
 /// The stage `plan`: reads only. What comes to light is told.
 async fn planned(setup: Setup<'_>, bundle: &Definition, begun: &Begun) -> Result<Plan, RunError> {
     let cx = &begun.cx;
-    cx.events.emit(Event::StageStarted { stage: Stage::Plan });
     let moment = Moment {
         run: &begun.run,
         now: begun.now,

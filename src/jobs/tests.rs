@@ -59,7 +59,7 @@ async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
         assert!(git.unwrap().success(), "{words}");
     }
     let commit =
-        || async { host_facts(&bundle, &Cancel::default()).await.unwrap().commit.unwrap() };
+        || async { host_facts(&bundle, &Cancel::default()).await.unwrap().0.commit.unwrap() };
     assert!(!commit().await.ends_with("-dirty"));
     fs::remove_file(root.join("shared/web/f")).unwrap();
     assert!(commit().await.ends_with("-dirty"));
@@ -84,7 +84,7 @@ async fn a_change_of_settings_that_lie_elsewhere_is_one_of_the_definition() {
     let bundle = frontend::load(&root, &root.join("os/x")).unwrap().bundle;
     assert!(bundle.dir.ends_with("os/shared"));
     let commit =
-        || async { host_facts(&bundle, &Cancel::default()).await.unwrap().commit.unwrap() };
+        || async { host_facts(&bundle, &Cancel::default()).await.unwrap().0.commit.unwrap() };
     assert!(!commit().await.ends_with("-dirty"));
     fs::write(&settings, "bundle: {name: x, img_base: c, path: os/shared}\n").unwrap();
     assert!(commit().await.ends_with("-dirty"));
@@ -134,11 +134,12 @@ fn factory(dir: &Path, provider: Arc<dyn Provider>) -> Arc<Factory> {
     })
 }
 
-fn quiet() -> RunOptions {
+pub(super) fn quiet() -> RunOptions {
     RunOptions {
         goal: Goal::Published,
         keep_on_failure: false,
         smoke: false,
+        force: true,
         check_templates: false,
         show: Arc::new(|_: &str| Box::new(Silent) as Box<dyn Sink>),
         cancel: Cancel::default(),

@@ -197,7 +197,8 @@ pub async fn now(
         [inputs.as_ref().err(), source.as_ref().err()].into_iter().flatten().cloned().collect();
     let unknown = (!unknown.is_empty()).then(|| unknown.join("; "));
     let (inputs, source) = (inputs.ok(), source.ok().flatten());
-    Ok(CurrentInputs { inputs, base, source, unknown })
+    let values = Some(frontend::values(bundle));
+    Ok(CurrentInputs { inputs, values, base, source, unknown })
 }
 
 /// Digest of the definition's files, on a thread of its own: they may be large.

@@ -73,6 +73,9 @@ pub fn final_line(event: &Event) -> Option<String> {
     let took = duration(*seconds);
     let removed = if leaks.is_empty() { "the builder is removed, " } else { "" };
     let mut line = match (image, error) {
+        (Some(image), None) if outcome == Outcome::Unchanged.name() => {
+            format!("image {} ({}) is unchanged, compared in {took}", image.name, image.id)
+        }
         (Some(image), None) => {
             format!("image {} ({}) is published, built in {took}", image.name, image.id)
         }

@@ -169,6 +169,28 @@ pub struct Tally {
     pub skipped: usize,
 }
 
+impl Tally {
+    pub fn all(&self) -> usize {
+        self.passed + self.failed + self.skipped
+    }
+
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut tally = Self::default();
+        let untested = tally.to_string();
+        for part in text.split(", ").filter(|part| *part != untested) {
+            let (count, word) = part.split_once(' ')?;
+            *match word {
+                "passed" => &mut tally.passed,
+                "failed" => &mut tally.failed,
+                "skipped" => &mut tally.skipped,
+                _ => return None,
+            } = count.parse().ok()?;
+        }
+        Some(tally)
+    }
+}
+
 impl<'a> FromIterator<&'a Check> for Tally {
     fn from_iter<T: IntoIterator<Item = &'a Check>>(checks: T) -> Self {
         let mut tally = Self::default();

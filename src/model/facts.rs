@@ -197,6 +197,8 @@ pub struct ControllerFacts {
     pub commit: Option<String>,
     /// The definition's files; `None`: they cannot be read.
     pub inputs: Option<Inputs>,
+    /// Digest of its values, those of `--set` among them.
+    pub values: Option<String>,
     /// A definition of the tree that the base probably means, as `os/<name>` without `os/`.
     pub near_definition: Option<String>,
 }

@@ -318,6 +318,8 @@ fn in_use(images: &[Image], image: &Image) -> Option<&'static str> {
 pub struct CurrentInputs {
     /// Digest of its files.
     pub inputs: Option<String>,
+    /// Digest of its values, as [`image::VALUES`].
+    pub values: Option<String>,
     pub base: Option<Image>,
     /// Checksum of the file that its source is, as [`image::SOURCE`].
     pub source: Option<String>,
@@ -353,6 +355,10 @@ pub fn stale(image: &Image, now: &CurrentInputs) -> Vec<String> {
         && had != has
     {
         why.push("its definition changed".into());
+    } else if let (Some(had), Some(has)) = (image.properties.get(image::VALUES), &now.values)
+        && had != has
+    {
+        why.push("it was built with other values (`--set`)".into());
     }
     if let (Some(had), Some(has)) = (image.properties.get(image::SOURCE), &now.source)
         && had != has
@@ -375,9 +381,11 @@ pub fn rolled_back<'a>(
     let same = |i: &&Image| {
         let base = i.base().map(|(id, _)| id);
         let source = i.properties.get(image::SOURCE);
+        let values = i.properties.get(image::VALUES);
         i.properties.get(image::INPUTS) == Some(inputs)
             && base == now.base.as_ref().map(|b| b.id.as_str())
             && (source.is_none() || now.source.is_none() || source == now.source.as_ref())
+            && (values.is_none() || now.values.is_none() || values == now.values.as_ref())
     };
     let published = of(images, family);
     let newer = match image {

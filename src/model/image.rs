@@ -254,6 +254,8 @@ pub const BASE: &str = "factory_base";
 pub const COMMIT: &str = "factory_commit";
 /// Digest of the definition's files, in hex.
 pub const INPUTS: &str = "factory_inputs";
+/// Digest of the definition's values, those of `--set` among them, in hex.
+pub const VALUES: &str = "factory_values";
 /// Label of the definition, such as `images/bundle-nginx`.
 pub const DEFINITION: &str = "factory_definition";
 /// Result of the smoke checks, in words.

@@ -5,6 +5,8 @@
 pub enum Outcome {
     /// An image was published.
     Built,
+    /// The image was there: a build would have made it again.
+    Unchanged,
     Failed,
     /// An image was published, and not all that belongs to it is as it was asked for.
     Incomplete,
@@ -27,6 +29,7 @@ impl Outcome {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Built => "built",
+            Self::Unchanged => "unchanged",
             Self::Failed => "failed",
             Self::Incomplete => "incomplete",
             Self::Unknown => "unknown",

@@ -19,13 +19,6 @@ pub fn began(run: &str) -> Option<Timestamp> {
     Some(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
-/// Whether `run` has the form of a [`run_id`].
-pub fn is_run_id(run: &str) -> bool {
-    let random = run.get(15..).and_then(|rest| rest.strip_prefix('-'));
-    began(run).is_some()
-        && random.is_some_and(|r| r.len() == 6 && r.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
 /// The run's ID: time to the second, then six hexadecimal digits: the microsecond, and 4 random
 /// bits. Sorted by ID, runs are sorted by their beginnings, those of one second as well.
 pub fn run_id(now: Timestamp, random: u32) -> String {

@@ -118,6 +118,7 @@ pub(super) fn try_plan_of(
             ansible: Ok("2.14".into()),
             commit: None,
             inputs: None,
+            values: None,
             near_definition: None,
         },
     };
@@ -471,6 +472,7 @@ fn a_base_that_boots_nothing_is_refused_with_the_way_out() {
             ansible: Ok("2.14".into()),
             commit: None,
             inputs: None,
+            values: None,
             near_definition: None,
         },
     };

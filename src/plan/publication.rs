@@ -154,6 +154,7 @@ fn properties(bundle: &Definition, from: &Origins<'_>) -> Properties {
         (image::BASE, base),
         (image::COMMIT, from.host.commit.clone()),
         (image::INPUTS, from.host.inputs.as_ref().map(|inputs| inputs.sha256.clone())),
+        (image::VALUES, from.host.values.clone()),
         (image::PUBLISHED_HIDDEN, bundle.glance.hidden.filter(|h| *h).map(|_| "true".into())),
     ];
     for (key, value) in known {

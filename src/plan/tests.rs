@@ -48,6 +48,7 @@ pub(super) fn facts() -> Facts {
             ansible: Ok("ansible-playbook 2.14".into()),
             commit: Some("c0ffee".into()),
             inputs: Some(crate::model::inputs::Inputs { sha256: "d1d1".into(), files: Vec::new() }),
+            values: Some("e2e2".into()),
             near_definition: None,
         },
     }
@@ -116,6 +117,7 @@ fn the_least_bundle_gets_every_default() {
       "factory_inputs": "d1d1",
       "factory_run": "20261120-233145-abcdef",
       "factory_state": "active",
+      "factory_values": "e2e2",
       "hw_rng_model": "virtio",
       "os_admin_user": "debian"
     }

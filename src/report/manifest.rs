@@ -1,15 +1,17 @@
 //! `manifest.json`: machine-readable record of a build, its inputs and its results.
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::hex;
 use super::record::{BaseRecord, Record, State};
 use super::templates::Rendered;
+use super::write::{MANIFEST, OUTPUT, PROPERTIES};
 use crate::model::event::Verdict;
 use crate::model::image::Image;
 use crate::model::inputs::Inputs;
+use crate::system::reading;
 
 /// Incremented when a key changes its meaning or is removed.
 pub const SCHEMA: u32 = 2;
@@ -69,11 +71,48 @@ struct Test<'a> {
 }
 
 /// A file and its digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
     pub path: PathBuf,
     /// Hex.
     pub sha256: String,
+}
+
+/// Maximum bytes read of what is shown. No output is as large.
+const MOST: u64 = 64 << 20;
+
+/// What is shown, as its manifest has it.
+#[derive(Debug, Deserialize)]
+pub struct Shown {
+    image: Option<ShownImage>,
+    outputs: Vec<File>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ShownImage {
+    id: String,
+}
+
+/// What the last build shows in `dir` (`images/target/<bundle>`). `None`: nothing whole.
+pub fn shown(dir: &Path) -> Option<Shown> {
+    let text = |name: &str| reading::text(&dir.join(name), MOST).ok();
+    text(PROPERTIES)?;
+    serde_json::from_str(&text(MANIFEST)?).ok()
+}
+
+impl Shown {
+    pub fn is_of(&self, image: &Image) -> bool {
+        self.image.as_ref().is_some_and(|shown| shown.id == image.id)
+    }
+
+    /// Whether the file at `path` below `dir` is the output that was made.
+    pub fn has(&self, dir: &Path, path: &Path) -> bool {
+        let made = self.outputs.iter().find(|file| file.path == path);
+        made.is_some_and(|made| {
+            let now = reading::text(&dir.join(path), MOST);
+            now.is_ok_and(|now| hex(&Sha256::digest(now)) == made.sha256)
+        })
+    }
 }
 
 impl<'a> Manifest<'a> {
@@ -122,7 +161,7 @@ impl<'a> Manifest<'a> {
             outputs: rendered
                 .iter()
                 .map(|r| File {
-                    path: Path::new("output").join(&r.path),
+                    path: Path::new(OUTPUT).join(&r.path),
                     sha256: hex(&Sha256::digest(&r.text)),
                 })
                 .collect(),

@@ -14,11 +14,15 @@ pub mod templates;
 mod tests;
 mod write;
 
+pub use manifest::shown;
 pub use renderer::{Renderer, serve};
 pub use templates::{Rendered, output_of};
-pub use write::{
-    Built, Failed, OUTPUT, OutputError, Outputs, RENDERED, put, show_logs, turn, withdraw,
-};
+pub use write::{Built, OutputError, Outputs, PROPERTIES, Unplanned, put, show_logs, withdraw};
+
+/// Path of a template's output among the latest.
+pub fn output_path(template: &std::path::Path) -> std::path::PathBuf {
+    std::path::Path::new(write::OUTPUT).join(output_of(template))
+}
 
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {

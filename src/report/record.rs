@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::write::Failed;
+use super::write::Unplanned;
 use crate::log::sentences::TESTED;
 use crate::model::event::{Check, Event, Stage, Stamped};
 use crate::model::image::Image;
@@ -124,18 +124,11 @@ struct Named<'a> {
 
 impl Record {
     /// Record of a run that ended before it had a plan.
-    pub fn unplanned(failed: &Failed<'_>) -> Self {
-        let started = failed.events.first().map_or_else(Timestamp::now, |e| e.at);
-        Self::begun(
-            Named {
-                run: failed.run,
-                bundle: failed.bundle,
-                family: failed.family,
-                cloud: failed.cloud,
-            },
-            started,
-        )
-        .completed(failed.events)
+    pub fn unplanned(ended: &Unplanned<'_>) -> Self {
+        let started = ended.events.first().map_or_else(Timestamp::now, |e| e.at);
+        let Unplanned { run, bundle, family, cloud, .. } = *ended;
+        let begun = Self::begun(Named { run, bundle, family, cloud }, started);
+        Self { image: ended.image.cloned(), ..begun }.completed(ended.events)
     }
 
     /// `events` may be incomplete, because outputs are written during the run.

@@ -55,7 +55,9 @@ pub const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
 
 /// Results of a build, which must not be mistaken for those of the next. The first is what tells
 /// of the others: it goes before them, and comes after them.
-const RESULTS: [&str; 4] = ["image.properties", "junit.xml", "manifest.json", "report.html"];
+const RESULTS: [&str; 4] = [PROPERTIES, "junit.xml", MANIFEST, "report.html"];
+pub const PROPERTIES: &str = "image.properties";
+pub const MANIFEST: &str = "manifest.json";
 
 /// Rendered templates among the latest.
 pub const OUTPUT: &str = "output";
@@ -95,19 +97,23 @@ impl Outputs {
             Inputs::default()
         });
         let manifest = Manifest::new(&record, &inputs, rendered).json();
-        texts.push(("manifest.json".into(), manifest));
+        texts.push((MANIFEST.into(), manifest));
         Self { texts }.completed(run, &record, errors)
     }
 
     /// The same of a build that ended before it had a plan.
-    pub fn of_failure(run: &Path, failed: &Failed) -> (Self, Vec<OutputError>) {
-        let record = Record { exit_code: Some(failed.exit_code), ..Record::unplanned(failed) };
-        let manifest = failed.definition.map(|bundle| {
+    pub fn of_unplanned(run: &Path, ended: &Unplanned) -> (Self, Vec<OutputError>) {
+        let record = Record { exit_code: Some(ended.exit_code), ..Record::unplanned(ended) };
+        let templates = ended.rendered.iter();
+        let mut texts: Vec<(PathBuf, String)> =
+            templates.map(|r| (Path::new(OUTPUT).join(&r.path), r.text.clone())).collect();
+        texts.extend(ended.definition.map(|bundle| {
             // What cannot be read of it may be why there was no plan.
             let inputs = frontend::inputs(bundle).unwrap_or_default();
-            ("manifest.json".into(), Manifest::new(&record, &inputs, &[]).json())
-        });
-        Self { texts: manifest.into_iter().collect() }.completed(run, &record, Vec::new())
+            let manifest = Manifest::new(&record, &inputs, ended.rendered);
+            (MANIFEST.into(), manifest.json())
+        }));
+        Self { texts }.completed(run, &record, Vec::new())
     }
 
     fn completed(
@@ -122,10 +128,20 @@ impl Outputs {
             Err(e) => errors
                 .push(OutputError::Junit { path: run.join("junit.xml"), reason: e.to_string() }),
         }
-        self.texts.push((RESULTS[0].into(), properties::text(record)));
-        errors.extend(own_directories(&run.join(RENDERED), self.below_output()).err());
+        let mut unwritten: Vec<OutputError> =
+            own_directories(&run.join(RENDERED), self.below_output()).err().into_iter().collect();
         let made = |(path, text): &(PathBuf, String)| place(&run.join(of_run(path)), text);
-        errors.extend(self.texts.iter().map(made).filter_map(Result::err));
+        unwritten.extend(self.texts.iter().map(made).filter_map(Result::err));
+        // It tells of the others.
+        let last = (PathBuf::from(PROPERTIES), properties::text(record));
+        let told = match unwritten.is_empty() {
+            true => made(&last).err(),
+            false => fs::remove_file(run.join(PROPERTIES)).or_else(absent).err().map(|source| {
+                OutputError::Io { doing: "cannot remove", path: run.join(PROPERTIES), source }
+            }),
+        };
+        self.texts.push(last);
+        errors.extend(unwritten.into_iter().chain(told));
         (self, errors)
     }
 
@@ -138,7 +154,7 @@ impl Outputs {
             .map_err(|e| vec![e])?;
         let (mut files, mut errors) = (Vec::new(), Vec::new());
         for (path, text) in self.texts {
-            if path == Path::new(RESULTS[0]) && !errors.is_empty() {
+            if path == Path::new(PROPERTIES) && !errors.is_empty() {
                 continue;
             }
             let path = dir.join(path);
@@ -217,9 +233,9 @@ pub fn show_logs(root: &Path, logs: &[PathBuf]) -> Result<(), OutputError> {
     Ok(())
 }
 
-/// A build that ended before there was a plan.
+/// A build that ended before there was a plan: it failed, or its image was there.
 #[derive(Debug, Clone, Copy)]
-pub struct Failed<'a> {
+pub struct Unplanned<'a> {
     pub run: &'a str,
     /// `images/bundle-nginx`
     pub bundle: &'a str,
@@ -231,6 +247,10 @@ pub struct Failed<'a> {
     pub events: &'a [Stamped],
     /// `None` if unreadable.
     pub definition: Option<&'a Definition>,
+    /// The one that was there.
+    pub image: Option<&'a Image>,
+    /// Its templates.
+    pub rendered: &'a [Rendered],
     pub exit_code: u8,
 }
 

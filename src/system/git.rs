@@ -35,6 +35,9 @@ struct Repository {
     head: String,
 }
 
+/// Behind a commit, of files that differ from it.
+pub const DIRTY: &str = "-dirty";
+
 /// `<commit>`, with `-dirty` if anything below `dirs` differs from it. `None` if the tree is in no
 /// repository, `dirs` are outside, or the repository's format is not supported.
 pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<String> {
@@ -51,7 +54,7 @@ pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<Stri
         }
         Err(_) => true,
     };
-    Some(format!("{}{}", repository.head, if dirty { "-dirty" } else { "" }))
+    Some(format!("{}{}", repository.head, if dirty { DIRTY } else { "" }))
 }
 
 /// Files below `dirs` that are no part of the tree: what git ignores, and debris that it does not

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::support::{Factory, Ran};
 use super::tiny_disk::tiny_disk;
 
-const BUILD: [&str; 4] = ["--accel", "tcg", "build", "--no-smoke"];
+const BUILD: [&str; 5] = ["--accel", "tcg", "build", "--no-smoke", "--force"];
 
 /// `os/tiny`, whose image needs no machine, and `images/x`, whose base is nowhere.
 fn tree() -> Factory {

@@ -21,6 +21,7 @@ use image_factory::testing::guest::{Connect, Remote, RemoteError, Target};
 use image_factory::testing::image::Visibility;
 use image_factory::testing::log::sentences::final_line;
 use image_factory::testing::log::{EventFile, LogFile, Recorder};
+use image_factory::testing::outcome::Outcome;
 use image_factory::testing::plan::{
     MachinePlan, Origin, Plan, Publication, StepKind, StepPlan, TimeoutPlan,
 };
@@ -263,6 +264,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
         proxies: Default::default(),
         until: Goal::Published,
         keep_on_failure: false,
+        definition: Box::leak(Box::default()),
         wall: &wall,
     };
     let outcome = build(&site).await;
@@ -277,7 +279,14 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
     });
     let warned = warnings.0.lock().unwrap().clone();
     (
-        RunOutcome { result, leaks: outcome.leaks, kept: None, dir: None, outputs: Vec::new() },
+        RunOutcome {
+            result,
+            outcome: Outcome::Failed,
+            leaks: outcome.leaks,
+            kept: None,
+            dir: None,
+            outputs: Vec::new(),
+        },
         warned,
     )
 }

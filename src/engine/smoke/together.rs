@@ -174,11 +174,19 @@ mod tests {
 
     fn check(script: &'static str) -> ScriptCheck {
         let by_default = ByDefault::All;
-        ScriptCheck { id: "x", what: "", by_default, sudo: false, slow: false, alone: false, script }
+        ScriptCheck {
+            id: "x",
+            what: "",
+            by_default,
+            sudo: false,
+            slow: false,
+            alone: false,
+            script,
+        }
     }
 
-    /// What the checks come to on this machine: place, exit code, lines; and what no check said.
-    fn run(checks: &[ScriptCheck]) -> (Vec<(usize, i32, Vec<String>)>, Vec<String>) {
+    /// What the checks come to on this machine, in their order, and what no check said.
+    fn run(checks: &[ScriptCheck]) -> (Vec<Ended>, Vec<String>) {
         let text = script(&checks.iter().collect::<Vec<_>>());
         let out = Command::new("sh")
             .args(["-e", "-c", &text, "sh", MARK])
@@ -194,11 +202,8 @@ mod tests {
         for bytes in out.stdout.chunks(7) {
             output(Stream::Stdout, bytes);
         }
-        let mut told = Vec::new();
-        while let Ok(Ended { index, code, said }) = all.try_recv() {
-            told.push((index, code, said));
-        }
-        told.sort();
+        let mut told: Vec<Ended> = std::iter::from_fn(|| all.try_recv().ok()).collect();
+        told.sort_by_key(|one| one.index);
         (told, outside.all())
     }
 
@@ -213,8 +218,8 @@ mod tests {
             "i=0; while [ $i -lt 20000 ]; do echo line-$i; i=$((i + 1)); done",
         ];
         let (told, outside) = run(&checks.map(check));
-        let said = |index: usize| told[index].2.iter().map(String::as_str).collect::<Vec<_>>();
-        assert_eq!(told.iter().map(|t| t.1).collect::<Vec<_>>(), [3, 77, 1, 1, 0, 0]);
+        let said = |index: usize| told[index].said.iter().map(String::as_str).collect::<Vec<_>>();
+        assert_eq!(told.iter().map(|one| one.code).collect::<Vec<_>>(), [3, 77, 1, 1, 0, 0]);
         assert_eq!((said(0), said(1)), (vec!["one", "two"], vec!["no line end"]));
         assert_eq!((said(2), said(3), said(4)), (vec![" 0 "], vec![], vec![]));
         assert_eq!(said(5).last(), Some(&"line-19999"), "the end counts");
@@ -227,7 +232,7 @@ mod tests {
         const MEET: &str = "i=0; until [ -e \"${0%/*}/2\" ] && [ -e \"${0%/*}/0\" ]; do
             i=$((i + 1)); [ $i -lt 300 ] || exit 1; sleep 0.1; done; echo met";
         let (told, _) = run(&[MEET, "exit 9", MEET].map(check));
-        assert_eq!(told.iter().map(|t| t.1).collect::<Vec<_>>(), [0, 9, 0]);
+        assert_eq!(told.iter().map(|one| one.code).collect::<Vec<_>>(), [0, 9, 0]);
     }
 
     /// Nothing in a check of the factory ends its own text, and what looks at the work of others

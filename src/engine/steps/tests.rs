@@ -130,6 +130,7 @@ impl World {
             cx: &cx,
             plan: &plan,
             wall: &wall,
+            definition: Box::leak(Box::default()),
             scratch,
             work: at("work"),
             downloads: at("downloads"),

@@ -17,6 +17,7 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
         cx: &cx,
         plan: &plan,
         wall: &no_wall(),
+        definition: Box::leak(Box::default()),
         scratch: world.dir.path().into(),
         work: world.dir.path().into(),
         downloads: world.dir.path().join("downloads"),

@@ -102,6 +102,7 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         cx: &cx,
         plan: &plan,
         wall: &wall,
+        definition: Box::leak(Box::default()),
         scratch: dir.path().into(),
         work: dir.path().into(),
         downloads: dir.path().into(),

@@ -60,6 +60,7 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
         goal: Goal::Published,
         keep_on_failure: false,
         smoke: true,
+        force: true,
         check_templates: false,
         show: Arc::new(show),
         cancel,

@@ -60,6 +60,7 @@ async fn visited(step: &str) -> (RunOutcome, String, String) {
         goal: Goal::Provisioned(visitor.clone()),
         keep_on_failure: false,
         smoke: true,
+        force: true,
         check_templates: false,
         show: Arc::new(show),
         cancel: Cancel::default(),

@@ -60,7 +60,7 @@ pub async fn run(factory: Arc<Factory>, options: RunOptions, wanted: Wanted) -> 
     };
     let ledger = dir.planned(&plan).unwrap();
     let cx = RunCx::new(run, ledger, Events::default(), options.cancel.child());
-    let outcome = build_in(setup, &plan, &cx).await;
+    let outcome = build_in(setup, (definition, &plan), &cx).await;
     let result = match outcome.result {
         Ok(Built::Image(image)) => {
             prune_family(setup, &plan, &image, &cx).await;
@@ -94,6 +94,7 @@ async fn planned(
         ansible: Ok("none".into()),
         commit: None,
         inputs: None,
+        values: None,
         near_definition: None,
     };
     let facts = Facts { cloud_name: provider.name().into(), cloud, host };

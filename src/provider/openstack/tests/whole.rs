@@ -144,6 +144,7 @@ async fn built(server: &MockServer, home: &Home, tree: &Path) -> RunOutcome {
         goal: Goal::Published,
         keep_on_failure: false,
         smoke: false,
+        force: true,
         check_templates: false,
         show: Arc::new(|_: &str| Box::new(Silent) as Box<dyn Sink>),
         cancel: Cancel::default(),

@@ -1,0 +1,98 @@
+//! Whether a build has anything to do: an image that is already what it would make is its result.
+use super::factory::Setup;
+use super::request::RunOptions;
+use crate::engine::Goal;
+use crate::lifecycle::lineage::{self, Sources};
+use crate::model::definition::Definition;
+use crate::model::event::Tally;
+use crate::model::family;
+use crate::model::image::{self, Image};
+use crate::provider::{CloudError, RunCx};
+
+/// The image that a build of `bundle` would make again. `None`: there is none, or nobody can know.
+/// That a cloud does not answer is for the plan to say.
+pub(super) async fn unchanged(
+    setup: Setup<'_>,
+    bundle: &Definition,
+    cx: &RunCx,
+) -> Result<Option<Image>, CloudError> {
+    if !is_compared(setup.options, bundle) {
+        return Ok(None);
+    }
+    let factory = setup.factory;
+    let Ok(images) = factory.provider.artifacts().list().await else { return Ok(None) };
+    let Some(image) = lineage::latest(&images, bundle) else { return Ok(None) };
+    if !is_whole(image) || setup.options.smoke && !is_tested(image, bundle) {
+        return Ok(None);
+    }
+    let fetch = lineage::fetch(&factory.home, &factory.proxies);
+    let (cloud, cancel) = (&*factory.provider, &cx.cancel);
+    let from = Sources { cloud, fetch: &fetch, cancel, noted: None };
+    let now = match lineage::now(from, &images, bundle).await {
+        Ok(now) => now,
+        Err(e @ CloudError::Cancelled(_)) => return Err(e),
+        Err(_) => return Ok(None),
+    };
+    let same = now.unknown.is_none() && family::stale(image, &now).is_empty();
+    Ok(same.then(|| image.clone()))
+}
+
+/// What the environment holds is in no digest.
+fn is_compared(options: &RunOptions, bundle: &Definition) -> bool {
+    !options.force && matches!(options.goal, Goal::Published) && bundle.asks.env.is_empty()
+}
+
+/// What is compared is known of the image.
+fn is_whole(image: &Image) -> bool {
+    [image::INPUTS, image::VALUES].iter().all(|key| image.properties.contains_key(*key))
+}
+
+/// It passed as many checks as a build makes: what was built as the base of a bundle had fewer.
+fn is_tested(image: &Image, bundle: &Definition) -> bool {
+    let wanted = bundle.tests.chosen(bundle.kind).len() + bundle.tests.own().len();
+    let left_out = bundle.tests.skip.len();
+    let said = image.properties.get(image::TESTS);
+    said.and_then(|said| Tally::parse(said)).is_some_and(|had| had.all() >= wanted + left_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::tests::quiet;
+    use crate::model::kind::Kind;
+
+    #[test]
+    fn what_reads_the_environment_or_makes_no_image_is_not_compared() {
+        let mut bundle = Definition::default();
+        let options = RunOptions { force: false, ..quiet() };
+        assert!(is_compared(&options, &bundle));
+        assert!(!is_compared(&RunOptions { force: true, ..options.clone() }, &bundle));
+        assert!(!is_compared(&RunOptions { goal: Goal::Tested, ..options.clone() }, &bundle));
+        bundle.asks.env.push("TOKEN".into());
+        assert!(!is_compared(&options, &bundle));
+    }
+
+    #[test]
+    fn an_image_counts_as_tested_by_as_many_checks_as_are_wanted() {
+        let mut bundle = Definition { kind: Kind::Image, ..Definition::default() };
+        let mut image = Image::of_test("i", "x-1", "x");
+        let all = bundle.tests.chosen(Kind::Image).len();
+        assert!(!is_tested(&image, &bundle), "nothing is known of it");
+        for (said, tested) in [
+            ("untested".to_owned(), false),
+            (format!("{all} passed"), true),
+            (format!("{} passed, 2 skipped", all - 2), true),
+            (format!("{} passed", all - 1), false),
+            ("many passed".to_owned(), false),
+        ] {
+            image.properties.insert(image::TESTS.into(), said.clone());
+            assert_eq!(is_tested(&image, &bundle), tested, "{said}");
+        }
+        image.properties.insert(image::TESTS.into(), format!("{all} passed"));
+        bundle.kind = Kind::Os;
+        assert!(!is_tested(&image, &bundle), "as the base of a bundle it had fewer");
+        bundle.tests.only = Some(Vec::new());
+        image.properties.insert(image::TESTS.into(), "untested".into());
+        assert!(is_tested(&image, &bundle), "no check is wanted");
+    }
+}
