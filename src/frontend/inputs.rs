@@ -1,6 +1,6 @@
 //! The files of a definition and their digests. Builds of equal digests had equal definitions.
 use crate::model::inputs::{InputFile, Inputs, is_debris};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -222,32 +222,46 @@ pub fn stamp(bundle: &Definition) -> String {
 /// [`stamp`] of everything below `places`, following links. Unreadable entries count as absent.
 pub fn stamp_of(places: impl IntoIterator<Item = PathBuf>) -> String {
     let mut all = Sha256::new();
-    for place in places {
-        for entry in walkdir::WalkDir::new(&place)
-            .follow_links(true)
-            .sort_by_file_name()
-            .into_iter()
-            .flatten()
-        {
-            let Ok(meta) = entry.metadata() else { continue };
-            let path = entry.path().as_os_str().as_bytes();
-            all.update(path.len().to_le_bytes());
-            all.update(path);
-            let times = [
-                meta.mtime(),
-                meta.mtime_nsec(),
-                meta.ctime(),
-                meta.ctime_nsec(),
-                meta.size() as i64,
-                meta.ino() as i64,
-            ];
-            // A directory's own times are ignored: reading some changes them, and its entries show
-            // every change.
-            let kept = if meta.is_dir() { &[] } else { &times[..] };
-            kept.iter().for_each(|number| all.update(number.to_le_bytes()));
+    let mut text = |text: &[u8]| {
+        all.update(text.len().to_le_bytes());
+        all.update(text);
+    };
+    for (path, meta) in places.into_iter().flat_map(|place| seen(&place)) {
+        text(path.as_os_str().as_bytes());
+        if meta.is_symlink() {
+            text(path.read_link().unwrap_or_default().as_os_str().as_bytes());
         }
+        let times = [
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ctime(),
+            meta.ctime_nsec(),
+            meta.size() as i64,
+            meta.ino() as i64,
+        ];
+        // A directory's own times are ignored: reading some changes them, and its entries show
+        // every change.
+        let kept = if meta.is_dir() { &[] } else { &times[..] };
+        kept.iter().for_each(|number| text(&number.to_le_bytes()));
     }
     hex(&all.finalize())
+}
+
+/// What is at or below `place`, following links. A link is there twice: as what it says, which a
+/// digest counts even if it leads nowhere, and as what it leads to.
+pub(super) fn seen(place: &Path) -> impl Iterator<Item = (PathBuf, Metadata)> + use<> {
+    let entries = walkdir::WalkDir::new(place).follow_links(true).sort_by_file_name();
+    entries.into_iter().flat_map(|entry| {
+        // A link that leads nowhere, or in a circle, is an error of a path.
+        let (path, is_link, leads_to) = match &entry {
+            Ok(entry) => (Some(entry.path()), entry.path_is_symlink(), entry.metadata().ok()),
+            Err(e) => (e.path(), e.path().is_some_and(Path::is_symlink), None),
+        };
+        let link = path.filter(|_| is_link).and_then(|path| path.symlink_metadata().ok());
+        let both = [link, leads_to].into_iter().flatten();
+        let path = path.map(Path::to_owned).unwrap_or_default();
+        both.map(move |meta| (path.clone(), meta))
+    })
 }
 
 fn digest(mut file: File) -> io::Result<String> {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use super::inputs::{hex, stamp_of};
+use super::inputs::{hex, seen, stamp_of};
 use crate::system::{durable, reading};
 
 /// Incremented when other files count.
@@ -51,12 +51,8 @@ impl Noted {
 
     /// Time since the last change of a file. `None`: the clock was set.
     fn age(&self) -> Option<Duration> {
-        let entries = self
-            .places
-            .iter()
-            .flat_map(|place| walkdir::WalkDir::new(place).follow_links(true))
-            .flatten();
-        let newest = entries.filter_map(|entry| Some(entry.metadata().ok()?.ctime())).max()?;
+        let newest = self.places.iter().flat_map(|place| seen(place));
+        let newest = newest.map(|(_, meta)| meta.ctime()).max()?;
         let since = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(newest).ok()?);
         SystemTime::now().duration_since(since).ok()
     }

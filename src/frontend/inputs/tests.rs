@@ -244,6 +244,23 @@ fn a_stamp_tells_what_was_taken_back() {
     assert_ne!(stamp(&bundle), before);
 }
 
+/// A link is what it says, also if that leads nowhere: the digest counts it.
+#[test]
+fn a_stamp_tells_where_links_lead() {
+    let (_tree, bundle) = tree();
+    let link = bundle.dir.join("link");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    let (before, digest) = (stamp(&bundle), inputs(&bundle).unwrap().sha256);
+    assert_eq!(stamp(&bundle), before);
+    for target in ["elsewhere", "link", "ansible", "ansible/../ansible"] {
+        let before = stamp(&bundle);
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        assert_ne!(stamp(&bundle), before, "{target}");
+    }
+    assert_ne!(inputs(&bundle).unwrap().sha256, digest);
+}
+
 #[test]
 fn settings_that_lie_elsewhere_count() {
     let (tree, _) = tree();
