@@ -191,6 +191,9 @@ fn the_base_of_a_current_image_is_not_deleted() {
     let old = child(image("k1", "kid", 5, Active), &base);
     let images = [base.clone(), image("b", "f", 2, Active), old.clone()];
     assert_eq!(fates(&images, 1, false, &[]), expect(&[("b", Keep), ("a", Retain)]));
+    let policy = Policy { keep: 1, at_once: false };
+    let told = prune(&images, "f", policy, &Default::default());
+    assert_eq!(told[1].why, "kid-5 was built from it, and is current");
     // A younger child of another base took its place.
     let images = [base, images[1].clone(), old, child(image("k2", "kid", 6, Active), &images[1])];
     assert_eq!(fates(&images, 1, false, &[]), expect(&[("b", Keep), ("a", Delete)]));
@@ -225,7 +228,8 @@ fn what_is_protected_or_not_ours_is_spared() {
     }
 }
 
-/// All families of up to five images, in every mixture of states: what must never happen does not.
+/// All families of up to five images, in every mixture of states: what must never happen does not,
+/// and what stays for a reason says it.
 #[test]
 fn no_mixture_loses_what_must_stay() {
     let kinds: [fn(&str, i64) -> Image; 5] = [
@@ -264,6 +268,14 @@ fn no_mixture_loses_what_must_stay() {
                 assert!(!(v.fate == Delete && v.image.id == "b"), "{v:?}");
                 assert!(v.fate != Delete || at_once || v.image.hidden_at().is_some(), "{v:?}");
                 assert!(!touched || kept.iter().any(|i| i.age_key() > v.image.age_key()), "{v:?}");
+                let used = "server s uses it";
+                let due = match v.image.protected {
+                    true => "it is protected",
+                    false => used,
+                };
+                assert!(!v.why.is_empty() && (v.fate != Retain || v.why == due), "{v:?}");
+                let spared = v.fate == Hide && at_once;
+                assert!(!spared || v.why.ends_with(&format!("; not deleted: {used}")), "{v:?}");
             }
         }
     }
