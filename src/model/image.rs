@@ -50,6 +50,19 @@ pub struct Lifecycle {
     pub held_at: Option<jiff::Timestamp>,
 }
 
+/// `deprecated, hidden since 2026-11-21T10:00:00Z`
+impl std::fmt::Display for Lifecycle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.state.name())?;
+        match (self.hidden, self.hidden_at) {
+            (true, Some(at)) => write!(f, ", hidden since {at}")?,
+            (true, None) => f.write_str(", hidden")?,
+            (false, _) => {}
+        }
+        self.held_at.map_or(Ok(()), |at| write!(f, ", held since {at}"))
+    }
+}
+
 impl Lifecycle {
     /// A person deprecates it: nobody holds it any more.
     #[must_use]

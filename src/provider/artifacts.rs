@@ -37,7 +37,8 @@ pub trait Artifacts: Send + Sync {
     }
 
     /// Changes the lifecycle of a published image of ours, in one write. Returns the image as read
-    /// back.
+    /// back. `image` is as the caller judged it: refused if it stands otherwise by now, unless as
+    /// it is to stand.
     async fn set_lifecycle(
         &self,
         cx: &RunCx,
@@ -55,7 +56,8 @@ pub trait Artifacts: Send + Sync {
     async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError>;
 
     /// Deletes a published image. Success if absent. Refuses an image that is not the factory's,
-    /// protected, staged or in use.
+    /// protected, staged or in use, and one that does not stand any more as `image` does, which the
+    /// caller judged.
     async fn delete(&self, cx: &RunCx, image: &Image) -> Result<(), CloudError>;
 }
 
@@ -83,6 +85,13 @@ pub fn why_immutable(image: &Image) -> Option<String> {
         )),
         Provenance::Ours => None,
     }
+}
+
+/// Why what was decided on `judged` does not hold for the same image as it is `now`: somebody has
+/// given it another standing.
+pub(super) fn overtaken(judged: &Image, now: &Image) -> Option<String> {
+    let (was, is) = (judged.standing(), now.standing());
+    (was != is).then(|| format!("it was {was} when it was looked at, and is {is} now"))
 }
 
 /// Why the publication's run must not publish this image. Publishing its own image again is

@@ -1,5 +1,6 @@
 //! A cloud in memory, for tests of everything that uses one: machines are on at once, and any one
 //! call can be made to fail.
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -38,6 +39,24 @@ impl Memory {
     /// publish, delete, set_standing and discard count.
     pub fn fail_at(&self, call: usize, fault: Fault) {
         self.world().fault = Some((call, fault));
+    }
+
+    /// Refuses the next reads of these numbers (from 1), as a gateway does: lists of images, and
+    /// questions who uses some.
+    pub fn refuse_reads(&self, reads: std::ops::RangeInclusive<usize>) {
+        let mut world = self.world();
+        let (first, last) = reads.into_inner();
+        world.blind = world.reads + first..world.reads.saturating_add(last).saturating_add(1);
+    }
+
+    /// Lets others change images right after the next read of that number (from 1).
+    pub fn meanwhile(
+        &self,
+        read: usize,
+        others: impl FnOnce(&mut BTreeMap<String, Image>) + Send + 'static,
+    ) {
+        let mut world = self.world();
+        world.meanwhile = Some((world.reads + read, Box::new(others)));
     }
 
     /// Mutating calls so far.

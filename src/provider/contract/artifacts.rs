@@ -105,11 +105,12 @@ pub(super) async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
         cloud.facts(&wanted, &run.cx).await.expect("facts").base
     };
     let now = jiff::Timestamp::from_second(1_800_000_000).expect("a time");
+    let mut seen = published.clone();
     for to in [
         deprecated,
         Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(now), held_at: None },
     ] {
-        stands(cloud, run, &published, &to).await;
+        seen = stands(cloud, run, &seen, &to).await;
         assert!(
             matches!(base(&published.family).await, BaseLookup::Missing { .. }),
             "a family means an image that is {to:?}"
@@ -120,17 +121,18 @@ pub(super) async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
         );
     }
     let held = Lifecycle { held_at: Some(now), ..published.standing() };
-    let seen = cloud.artifacts().set_lifecycle(&run.cx, &published, &held).await.expect("hold it");
+    is_as_it_was_judged(cloud, run, (&published, &seen), &held).await;
+    let seen = cloud.artifacts().set_lifecycle(&run.cx, &seen, &held).await.expect("hold it");
     assert_eq!(seen.standing(), held);
     let back = cloud
         .artifacts()
-        .set_lifecycle(&run.cx, &published, &published.standing())
+        .set_lifecycle(&run.cx, &seen, &published.standing())
         .await
         .expect("make it active again");
     assert_eq!(back, published, "it is not what it was");
     assert!(matches!(base(&published.family).await, BaseLookup::Found(i) if *i == published));
     for _ in 0..2 {
-        cloud.artifacts().delete(&run.cx, &published).await.expect("discard, perhaps again");
+        cloud.artifacts().delete(&run.cx, &back).await.expect("discard, perhaps again");
         assert!(
             cloud.artifacts().list().await.expect("images").iter().all(|i| i.id != published.id)
         );
@@ -166,8 +168,23 @@ pub(super) async fn one_name(cloud: &dyn Provider, run: &Run, disk: &Path) {
     run.assert_owns_nothing(cloud).await;
 }
 
-/// Set twice, and seen in lists as it is.
-async fn stands(cloud: &dyn Provider, run: &Run, published: &Image, to: &Lifecycle) {
+/// What was judged by an older look is neither changed nor deleted.
+async fn is_as_it_was_judged(
+    cloud: &dyn Provider,
+    run: &Run,
+    (judged, now): (&Image, &Image),
+    to: &Lifecycle,
+) {
+    let set = cloud.artifacts().set_lifecycle(&run.cx, judged, to).await;
+    assert!(set.is_err(), "what somebody has made of it is overwritten: {set:?}");
+    let deleted = cloud.artifacts().delete(&run.cx, judged).await;
+    assert!(deleted.is_err(), "an image that stands otherwise by now was discarded");
+    assert!(cloud.artifacts().list().await.expect("images").contains(now), "it was changed");
+}
+
+/// Set twice, and seen in lists as it is. Returns the image.
+async fn stands(cloud: &dyn Provider, run: &Run, published: &Image, to: &Lifecycle) -> Image {
+    let mut stood = published.clone();
     for _ in 0..2 {
         let seen = cloud
             .artifacts()
@@ -188,7 +205,9 @@ async fn stands(cloud: &dyn Provider, run: &Run, published: &Image, to: &Lifecyc
             cloud.artifacts().list().await.expect("images").contains(&seen),
             "it is not listed as it is"
         );
+        stood = seen;
     }
+    stood
 }
 
 /// What a person made of an image by copying it, properties and all, stays what it is. `copy` makes

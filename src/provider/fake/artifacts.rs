@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Memory;
+use super::world::World;
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
 use crate::provider::artifacts::{
-    free_name, is_others_by_now, unadoptable, unpublishable, why_immutable,
+    free_name, is_others_by_now, overtaken, unadoptable, unpublishable, why_immutable,
 };
 use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
@@ -58,7 +59,8 @@ impl Artifacts for Memory {
     }
 
     async fn list(&self) -> Result<Vec<Image>, CloudError> {
-        let mut images: Vec<Image> = self.world().images.values().cloned().collect();
+        let all = |world: &World| world.images.values().cloned().collect::<Vec<Image>>();
+        let mut images = self.world().read("list images", all)?;
         images.sort_by(|a, b| b.id.cmp(&a.id));
         image::tell_copies(&mut images);
         Ok(images)
@@ -72,13 +74,14 @@ impl Artifacts for Memory {
     ) -> Result<Image, CloudError> {
         self.mutate("set_standing", |world| {
             let what = format!("change image {}", image.name);
-            let image =
+            let there =
                 world.images.get_mut(&image.id).ok_or_else(|| CloudError::missing(&what))?;
-            if let Some(why) = why_immutable(image) {
+            let late = || overtaken(image, there).filter(|_| there.standing() != *to);
+            if let Some(why) = why_immutable(there).or_else(late) {
                 return Err(CloudError::refused(what, why));
             }
-            image.stand(to);
-            Ok(image.clone())
+            there.stand(to);
+            Ok(there.clone())
         })
     }
 
@@ -97,7 +100,7 @@ impl Artifacts for Memory {
     }
 
     async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
-        Ok(self.world().usage(images))
+        self.world().read("list users of images", |world| world.usage(images))
     }
 
     async fn delete(&self, _: &RunCx, image: &Image) -> Result<(), CloudError> {
@@ -105,7 +108,8 @@ impl Artifacts for Memory {
             let Some(there) = world.images.get(&image.id) else { return Ok(()) };
             let used = world.usage(std::slice::from_ref(there)).remove(&image.id);
             let protected = there.protected.then(|| "it is protected".to_owned());
-            match why_immutable(there).or(protected).or(used) {
+            let late = overtaken(image, there);
+            match why_immutable(there).or(late).or(protected).or(used) {
                 Some(why) => Err(CloudError::refused(format!("delete image {}", there.name), why)),
                 None => {
                     world.images.remove(&image.id);

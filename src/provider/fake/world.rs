@@ -3,15 +3,25 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Fault;
+use crate::model::error_kind::ErrorKind;
 use crate::model::image::{self, Image, State, Visibility};
 use crate::model::units::GIB;
 use crate::provider::{BootSpec, CloudError, Machine, Power};
+
+/// A change by somebody else.
+pub(super) type Others = Box<dyn FnOnce(&mut BTreeMap<String, Image>) + Send>;
 
 #[derive(Default)]
 pub(super) struct World {
     /// Mutating calls so far.
     pub calls: usize,
     pub fault: Option<(usize, Fault)>,
+    /// Lists of images, and questions who uses them, so far.
+    pub reads: usize,
+    /// These reads are refused, as by a gateway.
+    pub blind: std::ops::Range<usize>,
+    /// What others do after the read of that number.
+    pub meanwhile: Option<(usize, Others)>,
     pub made: u64,
     pub machines: BTreeMap<String, Booted>,
     pub images: BTreeMap<String, Image>,
@@ -75,6 +85,25 @@ impl World {
                 .push(format!("machine {}", machine.name));
         }
         crate::provider::artifacts::describe_users(users)
+    }
+
+    /// One read of images, what others did after it included in the next.
+    pub fn read<T>(&mut self, what: &str, look: impl FnOnce(&Self) -> T) -> Result<T, CloudError> {
+        self.reads += 1;
+        if self.blind.contains(&self.reads) {
+            return Err(CloudError::Refused {
+                what: what.into(),
+                reason: "no answer, as the test asked for".into(),
+                hint: None,
+                kind: ErrorKind::Unavailable,
+            });
+        }
+        let seen = look(self);
+        let reads = self.reads;
+        if let Some((_, others)) = self.meanwhile.take_if(|(read, _)| *read == reads) {
+            others(&mut self.images);
+        }
+        Ok(seen)
     }
 
     pub fn machine(&mut self, machine: &Machine) -> Result<&mut Booted, CloudError> {

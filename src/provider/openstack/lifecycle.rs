@@ -6,7 +6,8 @@ use serde_json::json;
 use super::glance::{self, Patch, Record};
 use super::{OpenStack, cinder, nova, settle};
 use crate::model::image::{self, Image, Lifecycle, Visibility};
-use crate::provider::openstack::api::Service;
+use crate::provider::artifacts::overtaken;
+use crate::provider::openstack::api::{ApiError, Service};
 use crate::provider::{self, CloudError, RunCx};
 use crate::system::cancel::Cancel;
 
@@ -25,7 +26,8 @@ async fn ours(
     }
 }
 
-/// Applies one change and reads the image back.
+/// Applies one change to an image that stands as it was judged, and reads it back. Glance compares
+/// nothing with a change, so that a moment remains between the last look and the write.
 pub async fn set(
     cloud: &OpenStack,
     cx: &RunCx,
@@ -39,11 +41,24 @@ pub async fn set(
     if change(&now, to).is_empty() {
         return Ok(now.image(&project));
     }
-    let after = changed(cloud, cx, now, |now| change(now, to)).await?.ok_or_else(gone)?;
+    let late = |now: &Record| {
+        let now = now.image(&project);
+        overtaken(image, &now).filter(|_| now.standing() != *to)
+    };
+    if let Some(why) = late(&now) {
+        return Err(CloudError::refused(&what, why));
+    }
+    // After a lost answer the image is looked at again, and may be another's by then.
+    let left = |now: &Record| match late(now) {
+        Some(_) => Patch::default(),
+        None => change(now, to),
+    };
+    let after = changed(cloud, cx, now, left).await?.ok_or_else(gone)?;
     let left = change(&after, to);
-    match left.is_empty() {
-        true => Ok(after.image(&project)),
-        false => Err(CloudError::refused(
+    match late(&after) {
+        Some(why) => Err(CloudError::refused(&what, why)),
+        None if left.is_empty() => Ok(after.image(&project)),
+        None => Err(CloudError::refused(
             &what,
             format!("Glance took the change, and shows something else: {left:?} is not done"),
         )),
@@ -174,15 +189,37 @@ pub async fn uses(
     Ok(uses)
 }
 
+/// The image as it is, if it may be deleted by what it shows itself.
+async fn deletable(
+    cloud: &OpenStack,
+    cx: &RunCx,
+    judged: &Image,
+    what: &str,
+) -> Result<Option<Image>, CloudError> {
+    let Some(now) = ours(cloud, judged, what, &cx.cancel).await? else { return Ok(None) };
+    let now = now.image(&cloud.api.project(&cx.cancel).await?);
+    let protected = now.protected.then(|| "it is protected".to_owned());
+    match overtaken(judged, &now).or(protected) {
+        Some(why) => Err(CloudError::refused(what, why)),
+        None => Ok(Some(now)),
+    }
+}
+
 pub async fn discard(cloud: &OpenStack, cx: &RunCx, image: &Image) -> Result<(), CloudError> {
     let what = format!("delete image {}", image.name);
-    let Some(now) = ours(cloud, image, &what, &cx.cancel).await? else { return Ok(()) };
-    let now = now.image(&cloud.api.project(&cx.cancel).await?);
-    if now.protected {
-        return Err(CloudError::refused(what, "it is protected"));
-    }
+    let Some(now) = deletable(cloud, cx, image, &what).await? else { return Ok(()) };
     if let Some(user) = uses(cloud, std::slice::from_ref(&now)).await?.remove(&now.id) {
         return Err(CloudError::refused(what, user));
     }
-    Ok(glance::delete(&cloud.api, &now.id, &cx.cancel).await?)
+    // On a large cloud it takes seconds to list all servers and volumes.
+    if deletable(cloud, cx, image, &what).await?.is_none() {
+        return Ok(());
+    }
+    cx.cancel.check()?;
+    match glance::delete(&cloud.api, &now.id, &cx.cancel.for_unwind()).await {
+        Err(ApiError::Cancelled(stopped)) => {
+            Err(CloudError::Unknown { what, reason: stopped.to_string() })
+        }
+        done => Ok(done?),
+    }
 }

@@ -71,22 +71,22 @@ impl Artifacts for Local {
 
     async fn set_lifecycle(
         &self,
-        _: &RunCx,
+        cx: &RunCx,
         image: &Image,
         to: &Lifecycle,
     ) -> Result<Image, CloudError> {
-        lifecycle::set(&self.store, &image.id, to)
+        lifecycle::set(&self.store, &cx.cancel, image, to).await
     }
 
-    async fn adopt(&self, _: &RunCx, image: &Image) -> Result<Image, CloudError> {
-        lifecycle::adopt(&self.store, &image.id)
+    async fn adopt(&self, cx: &RunCx, image: &Image) -> Result<Image, CloudError> {
+        lifecycle::adopt(&self.store, &cx.cancel, &image.id).await
     }
 
     async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
         lifecycle::uses(&self.layout, images)
     }
 
-    async fn delete(&self, _: &RunCx, image: &Image) -> Result<(), CloudError> {
-        lifecycle::discard(&self.store, &self.layout, &image.id)
+    async fn delete(&self, cx: &RunCx, image: &Image) -> Result<(), CloudError> {
+        lifecycle::discard(&self.store, &self.layout, &cx.cancel, image).await
     }
 }

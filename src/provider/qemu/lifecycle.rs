@@ -5,7 +5,9 @@ use super::backing::backing;
 use super::machine::{OVERLAY, RunDirs};
 use super::store::Store;
 use crate::model::image::{Image, Lifecycle};
+use crate::provider::artifacts::overtaken;
 use crate::provider::{self, CloudError};
+use crate::system::cancel::Cancel;
 
 /// Machines whose disks are based on one of these images. Includes machines of dead runs until they
 /// are swept, because they may have been kept on purpose.
@@ -41,16 +43,26 @@ pub fn uses(layout: &RunDirs, images: &[Image]) -> Result<BTreeMap<String, Strin
     Ok(provider::artifacts::describe_users(users))
 }
 
-pub fn set(store: &Store, id: &str, to: &Lifecycle) -> Result<Image, CloudError> {
-    let mut image = store.need(id)?;
-    if let Some(why) = provider::why_immutable(&image) {
+/// `judged` is as the caller saw it. The store's lock lets nobody in between the last look and the
+/// write.
+pub async fn set(
+    store: &Store,
+    cancel: &Cancel,
+    judged: &Image,
+    to: &Lifecycle,
+) -> Result<Image, CloudError> {
+    let _turn = store.turn(cancel).await?;
+    let mut image = store.need(&judged.id)?;
+    let late = || overtaken(judged, &image).filter(|_| image.standing() != *to);
+    if let Some(why) = provider::why_immutable(&image).or_else(late) {
         return Err(CloudError::refused(format!("change image {}", image.name), why));
     }
     image.stand(to);
     store.update(&image)
 }
 
-pub fn adopt(store: &Store, id: &str) -> Result<Image, CloudError> {
+pub async fn adopt(store: &Store, cancel: &Cancel, id: &str) -> Result<Image, CloudError> {
+    let _turn = store.turn(cancel).await?;
     let mut image = store.need(id)?;
     if let Some(why) = provider::artifacts::unadoptable(&image) {
         return Err(CloudError::refused(format!("adopt image {}", image.name), why));
@@ -62,15 +74,74 @@ pub fn adopt(store: &Store, id: &str) -> Result<Image, CloudError> {
     store.update(&image)
 }
 
-pub fn discard(store: &Store, layout: &RunDirs, id: &str) -> Result<(), CloudError> {
-    let Some(image) = store.get(id)? else { return Ok(()) };
-    let why = match provider::why_immutable(&image) {
+/// `judged` is as the caller saw it.
+pub async fn discard(
+    store: &Store,
+    layout: &RunDirs,
+    cancel: &Cancel,
+    judged: &Image,
+) -> Result<(), CloudError> {
+    // A store that never had an image has no lock either.
+    if store.get(&judged.id)?.is_none() {
+        return Ok(());
+    }
+    let _turn = store.turn(cancel).await?;
+    let Some(image) = store.get(&judged.id)? else { return Ok(()) };
+    let why = match provider::why_immutable(&image).or_else(|| overtaken(judged, &image)) {
         Some(why) => Some(why),
         None if image.protected => Some("it is protected".to_owned()),
-        None => uses(layout, std::slice::from_ref(&image))?.remove(id),
+        None => uses(layout, std::slice::from_ref(&image))?.remove(&image.id),
     };
     match why {
         Some(why) => Err(CloudError::refused(format!("delete image {}", image.name), why)),
-        None => store.remove(id),
+        None => store.remove(&image.id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::write_description;
+    use super::*;
+    use crate::model::image::State;
+    use crate::provider::local_resources::LocalResources;
+
+    /// A person brings an image back while a prune is about to hide or to delete it.
+    #[tokio::test]
+    async fn a_change_waits_for_its_turn_and_then_looks() {
+        let home = tempfile::tempdir().unwrap();
+        let (store, cancel) = (Store::new(home.path()), Cancel::default());
+        let layout = RunDirs(LocalResources::new(home.path(), home.path()));
+        let id = uuid::Uuid::new_v4().to_string();
+        let image = Image::of_test(&id, "web-1", "web");
+        discard(&store, &layout, &cancel, &image).await.expect("one that was never there");
+        let staged = home.path().join("staged");
+        std::fs::create_dir(&staged).unwrap();
+        write_description(&staged, &image).unwrap();
+        store.take(&staged, &id).unwrap();
+
+        let judged = store.need(&id).unwrap();
+        let now = Some(jiff::Timestamp::from_second(1_800_000_000).unwrap());
+        let to =
+            Lifecycle { state: State::Deprecated, hidden: true, hidden_at: now, held_at: None };
+        let turn = store.turn(&cancel).await.unwrap();
+        let hold = async {
+            let mut held = judged.clone();
+            held.stand(&Lifecycle { held_at: now, ..judged.standing() });
+            store.update(&held).unwrap();
+            drop(turn);
+            held
+        };
+        let (hidden, held) = tokio::join!(set(&store, &cancel, &judged, &to), hold);
+        let error = hidden.unwrap_err().to_string();
+        assert!(
+            error.contains("it was active when it was looked at, and is active, held"),
+            "{error}"
+        );
+        assert!(discard(&store, &layout, &cancel, &judged).await.is_err());
+        assert_eq!(store.need(&id).unwrap().standing(), held.standing());
+        assert_eq!(set(&store, &cancel, &held, &to).await.unwrap().standing(), to);
+        assert_eq!(set(&store, &cancel, &held, &to).await.expect("again").standing(), to);
+        discard(&store, &layout, &cancel, &store.need(&id).unwrap()).await.unwrap();
+        assert_eq!(store.get(&id).unwrap(), None);
     }
 }

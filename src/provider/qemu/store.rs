@@ -18,7 +18,7 @@ use crate::text::suggest;
 /// Size limit of a description; Glance takes no more of properties than a small part of it.
 const MAX_DESCRIPTION: u64 = 16 << 20;
 
-/// Time limit for waiting for a publication, which takes milliseconds.
+/// Time limit for waiting for another change, which takes milliseconds.
 const TURN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
@@ -136,9 +136,9 @@ impl Store {
         sync_dir(&self.dir)
     }
 
-    /// The store's lock, held by one publication at a time of all processes.
+    /// The store's lock, held by one change of a published image at a time, of all processes.
     pub async fn turn(&self, cancel: &Cancel) -> Result<Held, CloudError> {
-        let what = format!("publish an image in {}", self.dir.display());
+        let what = format!("change an image in {}", self.dir.display());
         let mut file = fs::File::open(&self.dir).map_err(CloudError::io(what.clone()))?;
         let mut wait = Wait::new(&what, cancel, Deadline::after(TURN), TURN / 1000);
         loop {

@@ -174,6 +174,40 @@ async fn a_lost_answer_is_looked_after() {
     assert!(error.to_string().contains("shows something else"), "{error}");
 }
 
+/// A person brings an image back while a prune is about to hide or to delete it.
+#[tokio::test]
+async fn what_stands_otherwise_by_now_is_let_alone() {
+    let held = |r: &mut Value| r["factory_held_at"] = json!(AT);
+    let judged = image(&record(|_| ()));
+    let server = cloud().await;
+    glance(&server, record(held), record(held), 200).await;
+    users(&server, &[json!({ "servers": [] })], &[json!({ "volumes": [] })]).await;
+    let (cloud, cx) = openstack(&server);
+    let error = cloud.artifacts().set_lifecycle(&cx, &judged, &hidden(AT)).await.unwrap_err();
+    let why = "it was active when it was looked at, and is active, held since 2026-11-21";
+    assert!(error.to_string().contains(why), "{error}");
+    let error = cloud.artifacts().delete(&cx, &judged).await.unwrap_err();
+    assert!(error.to_string().contains(why), "{error}");
+    assert_eq!(patches(&server).await.len() + asked(&server, "DELETE", IMAGE).await, 0);
+
+    // While its users are listed.
+    let server = super::cloud().await;
+    glance(&server, record(|_| ()), record(held), 200).await;
+    users(&server, &[json!({ "servers": [] })], &[json!({ "volumes": [] })]).await;
+    let (cloud, cx) = openstack(&server);
+    let error = cloud.artifacts().delete(&cx, &judged).await.unwrap_err();
+    assert!(error.to_string().contains(why), "{error}");
+    assert_eq!(asked(&server, "DELETE", IMAGE).await, 0);
+
+    // While the answer to the change is lost: it is not sent again.
+    let server = super::cloud().await;
+    glance(&server, record(|_| ()), record(held), 409).await;
+    let (cloud, cx) = openstack(&server);
+    let error = cloud.artifacts().set_lifecycle(&cx, &judged, &hidden(AT)).await.unwrap_err();
+    assert!(error.to_string().contains(why), "{error}");
+    assert_eq!(patches(&server).await.len(), 1);
+}
+
 #[tokio::test]
 async fn what_is_not_ours_is_neither_changed_nor_deleted() {
     let strange: [(&str, Change); 8] = [
