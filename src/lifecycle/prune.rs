@@ -1,5 +1,6 @@
 //! Executes the decisions of `family::prune`: hides images beyond the retention limit, and deletes
-//! those that an earlier prune hid.
+//! those that an earlier prune hid. Each image is judged again right before it is changed, because
+//! people and other runs change images meanwhile.
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ pub struct Pruned {
     pub family: String,
     pub fate: PruneAction,
     pub why: String,
-    /// The action failed, and the image is unchanged.
+    /// Why the action failed.
     pub error: Option<String>,
 }
 
@@ -49,57 +50,159 @@ pub struct Request<'r> {
     pub dry_run: bool,
 }
 
-/// Prunes families. A failure on one image does not stop the others; `Err`
-/// means that nothing could be evaluated, or cancellation.
+/// A prune that did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct Stopped {
+    /// What was done and decided before.
+    pub done: Vec<Pruned>,
+    pub cause: CloudError,
+}
+
+/// Prunes families. A failure on one image does not stop the others; `Err` means that a family
+/// could not be evaluated, or cancellation.
 pub async fn prune(
     cloud: &dyn Provider,
     cx: &RunCx,
     request: Request<'_>,
-) -> Result<Vec<Pruned>, CloudError> {
-    let Request { families, building, own, dry_run } = request;
-    let mut all = cloud.artifacts().list().await?;
+) -> Result<Vec<Pruned>, Stopped> {
     let mut done = Vec::new();
-    for (family, policy) in families {
-        // Only of those that may be deleted does it matter who uses them.
-        let first = family::prune(&all, family, *policy, building);
-        let asked: Vec<Image> = first
-            .iter()
-            .filter(|v| v.fate == PruneAction::Delete)
-            .map(|v| v.image.clone())
-            .collect();
-        let mut uses = building.clone();
-        if !asked.is_empty() {
-            uses.extend(cloud.artifacts().usage(&asked).await?);
-        }
-        let mut gone = Vec::new();
-        for mut verdict in family::prune(&all, family, *policy, &uses) {
-            let image = verdict.image;
-            if own == Some(image.id.as_str()) && verdict.fate != PruneAction::Keep {
-                let why = "this run has published it".into();
-                verdict = PruneDecision { image, fate: PruneAction::Keep, why };
-            }
-            let tried = match verdict.fate {
-                _ if dry_run => Ok(()),
-                PruneAction::Keep | PruneAction::Retain => Ok(()),
-                PruneAction::Hide => {
-                    cloud.artifacts().set_lifecycle(cx, image, &hidden_now()).await.map(drop)
-                }
-                PruneAction::Delete => cloud.artifacts().delete(cx, image).await,
-            };
-            let error = match tried {
-                Ok(()) => None,
-                Err(CloudError::Cancelled(c)) => return Err(c.into()),
-                Err(e) => Some(e.to_string()),
-            };
-            if verdict.fate == PruneAction::Delete && error.is_none() {
-                gone.push(image.id.clone());
-            }
-            let (id, name, family) = (image.id.clone(), image.name.clone(), image.family.clone());
-            done.push(Pruned { id, name, family, fate: verdict.fate, why: verdict.why, error });
-        }
-        all.retain(|i| !gone.contains(&i.id));
+    match prune_all(cloud, cx, request, &mut done).await {
+        Ok(()) => Ok(done),
+        Err(cause) => Err(Stopped { done, cause }),
     }
-    Ok(done)
+}
+
+async fn prune_all(
+    cloud: &dyn Provider,
+    cx: &RunCx,
+    request: Request<'_>,
+    done: &mut Vec<Pruned>,
+) -> Result<(), CloudError> {
+    let mut all = cloud.artifacts().list().await?;
+    for (family, policy) in request.families {
+        let pass = Pass::begin((cloud, cx), request, (family, *policy), &all).await?;
+        for verdict in pass.judge(&all) {
+            let acts = matches!(verdict.fate, PruneAction::Hide | PruneAction::Delete);
+            let pruned = match acts && !request.dry_run {
+                true => pass.carry_out(verdict).await?,
+                false => verdict.told(None),
+            };
+            if pruned.fate == PruneAction::Delete && pruned.error.is_none() {
+                all.retain(|image| image.id != pruned.id);
+            }
+            done.push(pruned);
+        }
+    }
+    Ok(())
+}
+
+/// What is to become of an image, by one look at all.
+struct Verdict {
+    image: Image,
+    fate: PruneAction,
+    why: String,
+}
+
+impl Verdict {
+    fn told(self, error: Option<String>) -> Pruned {
+        let Self { image: Image { id, name, family, .. }, fate, why } = self;
+        Pruned { id, name, family, fate, why, error }
+    }
+}
+
+/// The prune of one family.
+struct Pass<'p> {
+    cloud: &'p dyn Provider,
+    cx: &'p RunCx,
+    family: &'p str,
+    policy: Policy,
+    own: Option<&'p str>,
+    uses: BTreeMap<String, String>,
+}
+
+impl<'p> Pass<'p> {
+    async fn begin(
+        (cloud, cx): (&'p dyn Provider, &'p RunCx),
+        request: Request<'p>,
+        (family, policy): (&'p str, Policy),
+        all: &[Image],
+    ) -> Result<Self, CloudError> {
+        let (own, uses) = (request.own, request.building.clone());
+        let mut pass = Self { cloud, cx, family, policy, own, uses };
+        // Only of those that may be deleted does it matter who uses them.
+        let of_deleted = |v: Verdict| (v.fate == PruneAction::Delete).then_some(v.image);
+        let asked: Vec<Image> = pass.judge(all).into_iter().filter_map(of_deleted).collect();
+        if !asked.is_empty() {
+            pass.uses.extend(cloud.artifacts().usage(&asked).await?);
+        }
+        Ok(pass)
+    }
+
+    fn judge(&self, all: &[Image]) -> Vec<Verdict> {
+        let judged = family::prune(all, self.family, self.policy, &self.uses);
+        let owned = |PruneDecision { image, fate, why }: PruneDecision<'_>| {
+            let is_own = self.own == Some(image.id.as_str()) && fate != PruneAction::Keep;
+            let (fate, why) = match is_own {
+                true => (PruneAction::Keep, "this run has published it".to_owned()),
+                false => (fate, why),
+            };
+            Verdict { image: image.clone(), fate, why }
+        };
+        judged.into_iter().map(owned).collect()
+    }
+
+    /// Hides or deletes an image if that is its due still. `Err`: cancelled before that.
+    async fn carry_out(&self, planned: Verdict) -> Result<Pruned, CloudError> {
+        self.cx.cancel.check()?;
+        let error = match self.change(&planned).await {
+            Ok(None) => None,
+            Ok(Some(other)) => return Ok(other.told(None)),
+            Err(CloudError::Cancelled(stopped)) => return Err(stopped.into()),
+            // The provider looks as well, later than this.
+            Err(e @ CloudError::Refused { .. }) => match self.otherwise(&planned).await {
+                Ok(Some(other)) => return Ok(other.told(None)),
+                Ok(None) | Err(_) => Some(e.to_string()),
+            },
+            Err(e) => Some(e.to_string()),
+        };
+        Ok(planned.told(error))
+    }
+
+    /// `Some`: it was spared, because something else is its due by now.
+    async fn change(&self, planned: &Verdict) -> Result<Option<Verdict>, CloudError> {
+        if let Some(other) = self.otherwise(planned).await? {
+            return Ok(Some(other));
+        }
+        let artifacts = self.cloud.artifacts();
+        match planned.fate {
+            PruneAction::Hide => {
+                artifacts.set_lifecycle(self.cx, &planned.image, &hidden_now()).await.map(drop)?
+            }
+            _ => artifacts.delete(self.cx, &planned.image).await?,
+        }
+        Ok(None)
+    }
+
+    /// What is to become of an image by a new look at all, if that is not what was planned: a
+    /// person, a rollback or another prune came between. Nobody decided to hide or delete what
+    /// stands otherwise by now; the next prune may.
+    async fn otherwise(&self, planned: &Verdict) -> Result<Option<Verdict>, CloudError> {
+        let all = self.cloud.artifacts().list().await?;
+        let now = self.judge(&all).into_iter().find(|now| now.image.id == planned.image.id);
+        let Some(now) = now else { return Ok(None) };
+        let stands = now.image.standing();
+        if now.fate == planned.fate && stands == planned.image.standing() {
+            return Ok(None);
+        }
+        Ok(Some(match now.fate {
+            PruneAction::Keep | PruneAction::Retain => now,
+            PruneAction::Hide | PruneAction::Delete => {
+                let why = format!("it has become {stands} during this prune");
+                Verdict { fate: PruneAction::Retain, why, ..now }
+            }
+        }))
+    }
 }
 
 fn hidden_now() -> Lifecycle {
@@ -113,211 +216,4 @@ pub fn this_second() -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provider::BootSpec;
-    use crate::provider::fake::{Fault, Memory};
-    use crate::provider::ledger::Ledger;
-
-    fn world(count: i64) -> (Memory, RunCx, tempfile::TempDir) {
-        let dir = tempfile::tempdir().unwrap();
-        let cloud = Memory::new();
-        for n in 1..=count {
-            let made = cloud.add_image(&format!("web-{n}"), "web");
-            let mut image = Image { created: Timestamp::from_second(n).unwrap(), ..made };
-            image.prove(image.created);
-            cloud.put(image);
-        }
-        let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
-        (cloud, RunCx::new("r1", ledger, Default::default(), Default::default()), dir)
-    }
-
-    async fn named(cloud: &Memory, name: &str) -> Image {
-        let images = cloud.artifacts().list().await.unwrap();
-        images.into_iter().find(|i| i.name == name).unwrap()
-    }
-
-    async fn state(cloud: &Memory) -> String {
-        let mut all: Vec<String> = cloud
-            .artifacts()
-            .list()
-            .await
-            .unwrap()
-            .iter()
-            .map(|i| format!("{}{}", i.name.replace("web-", ""), if i.hidden { "h" } else { "" }))
-            .collect();
-        all.sort();
-        all.join(" ")
-    }
-
-    async fn keep(
-        cloud: &Memory,
-        cx: &RunCx,
-        keep: u32,
-        at_once: bool,
-        dry_run: bool,
-    ) -> Vec<String> {
-        let families = [("web".to_owned(), Policy { keep, at_once })];
-        let request =
-            Request { families: &families, building: &BTreeMap::new(), own: None, dry_run };
-        prune(cloud, cx, request).await.unwrap().iter().map(|p| p.text(dry_run)).collect()
-    }
-
-    #[tokio::test]
-    async fn two_prunes_hide_and_delete() {
-        let (cloud, cx, _dir) = world(4);
-        let told = keep(&cloud, &cx, 2, false, true).await;
-        assert_eq!(
-            (state(&cloud).await.as_str(), cloud.calls()),
-            ("1 2 3 4", 0),
-            "a dry run writes nothing"
-        );
-        assert_eq!(told[2], "would hide web-2 (beyond the newest 2)");
-        keep(&cloud, &cx, 2, false, false).await;
-        assert_eq!((state(&cloud).await.as_str(), cloud.calls()), ("1h 2h 3 4", 2));
-        let told = keep(&cloud, &cx, 2, false, true).await;
-        assert!(told[3].starts_with("would delete web-1 (hidden since 2"), "{told:?}");
-        keep(&cloud, &cx, 2, false, false).await;
-        assert_eq!(state(&cloud).await, "3 4");
-        keep(&cloud, &cx, 1, true, false).await;
-        assert_eq!(state(&cloud).await, "4");
-        keep(&cloud, &cx, 1, true, false).await;
-        assert_eq!(state(&cloud).await, "4");
-    }
-
-    /// Another build of the bundle, captured later, was published first, and its clock was ahead.
-    #[tokio::test]
-    async fn a_run_leaves_its_own_image_alone() {
-        let (cloud, cx, _dir) = world(3);
-        let own = named(&cloud, "web-2").await;
-        let families = [("web".to_owned(), Policy { keep: 1, at_once: false })];
-        for _ in 0..2 {
-            let request = Request {
-                families: &families,
-                building: &BTreeMap::new(),
-                own: Some(&own.id),
-                dry_run: false,
-            };
-            prune(&cloud, &cx, request).await.unwrap();
-        }
-        assert_eq!(state(&cloud).await, "2 3");
-    }
-
-    /// A snapshot and a copy that carry all that the newest image does, newer than that: neither
-    /// counts, and neither is touched.
-    #[tokio::test]
-    async fn what_carries_the_properties_of_an_image_is_let_alone() {
-        let (cloud, cx, _dir) = world(2);
-        let newest = named(&cloud, "web-2").await;
-        let strange = |id: &str, key: Option<&str>| {
-            let mut copy = Image {
-                id: id.into(),
-                name: format!("web-{id}"),
-                created: Timestamp::from_second(9).unwrap(),
-                ..newest.clone()
-            };
-            copy.properties.extend(key.map(|key| (key.to_owned(), "snapshot".to_owned())));
-            copy
-        };
-        let foreign = [strange("x", None), strange("y", Some("image_type"))];
-        foreign.iter().for_each(|image| cloud.put(image.clone()));
-        for at_once in [false, true] {
-            for _ in 0..2 {
-                assert_eq!(keep(&cloud, &cx, 2, at_once, false).await.len(), 2);
-            }
-        }
-        assert_eq!(
-            (state(&cloud).await.as_str(), cloud.calls()),
-            ("1 2 x y", 0),
-            "two are kept, and there are two"
-        );
-        for _ in 0..3 {
-            keep(&cloud, &cx, 1, true, false).await;
-            assert_eq!(state(&cloud).await, "2 x y");
-        }
-        let there = cloud.artifacts().list().await.unwrap();
-        assert!(foreign.iter().all(|image| there.contains(image)), "{there:?}");
-    }
-
-    #[tokio::test]
-    async fn an_image_with_a_machine_stays() {
-        let (cloud, cx, _dir) = world(3);
-        let used = named(&cloud, "web-1").await;
-        let spec = BootSpec {
-            name: "factory-r9-m".into(),
-            image: used.id,
-            cpus: 1,
-            ram_mib: 1,
-            disk_gib: 1,
-            user_data: String::new(),
-            place: None,
-        };
-        let machine = cloud.compute().boot(&cx.for_run("r9"), &spec).await.unwrap();
-        for _ in 0..3 {
-            keep(&cloud, &cx, 1, true, false).await;
-            assert_eq!(state(&cloud).await, "1h 3");
-        }
-        let told = keep(&cloud, &cx, 1, false, false).await;
-        assert_eq!(told[1], "spares web-1 (machine factory-r9-m uses it)");
-        cloud.resources().delete("r9", &cx.ledger.entries()[0]).await.unwrap();
-        assert_eq!(machine.name, spec.name);
-        keep(&cloud, &cx, 1, false, false).await;
-        assert_eq!(state(&cloud).await, "3");
-    }
-
-    #[tokio::test]
-    async fn the_base_of_a_build_under_way_stays() {
-        let (cloud, cx, _dir) = world(2);
-        let base = named(&cloud, "web-1").await;
-        let families = [("web".to_owned(), Policy { keep: 1, at_once: true })];
-        let building = [(base.id, "run r builds on it".to_owned())].into();
-        let done = prune(
-            &cloud,
-            &cx,
-            Request { families: &families, building: &building, own: None, dry_run: false },
-        )
-        .await
-        .unwrap();
-        assert_eq!(
-            (state(&cloud).await.as_str(), done[1].why.contains("run r builds on it")),
-            ("1h 2", true),
-            "{done:?}"
-        );
-    }
-
-    /// Whatever call fails, and however: the others are done, the next prune ends it, and what is
-    /// kept is there all the time.
-    #[tokio::test]
-    async fn a_fault_at_every_call_is_told_and_mended_by_the_next() {
-        for fault in [Fault::Refuse, Fault::LoseReply] {
-            for call in 1..=4 {
-                let (cloud, cx, _dir) = world(4);
-                cloud.fail_at(call, fault);
-                let mut failed = 0;
-                for _ in 0..3 {
-                    let families = [("web".to_owned(), Policy { keep: 2, at_once: false })];
-                    let done = prune(
-                        &cloud,
-                        &cx,
-                        Request {
-                            families: &families,
-                            building: &BTreeMap::new(),
-                            own: None,
-                            dry_run: false,
-                        },
-                    )
-                    .await
-                    .unwrap();
-                    failed += done.iter().filter(|p| p.error.is_some()).count();
-                    let state = state(&cloud).await;
-                    assert!(state.ends_with("3 4"), "call {call} {fault:?}: {state}");
-                }
-                assert_eq!(
-                    (failed, state(&cloud).await.as_str()),
-                    (1, "3 4"),
-                    "call {call} {fault:?}"
-                );
-            }
-        }
-    }
-}
+mod tests;

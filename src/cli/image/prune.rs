@@ -5,7 +5,7 @@ use super::{json, no_family};
 use crate::cli::{Context, Failure, LoadResult, err, findings, out};
 use crate::engine::run_dir;
 use crate::frontend::build_vars;
-use crate::lifecycle::prune;
+use crate::lifecycle::prune::{self, Pruned, Stopped};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::family::{self, Policy, PruneAction};
@@ -44,35 +44,64 @@ pub async fn run(
         own: None,
         dry_run: args.dry_run,
     };
-    let done = prune::prune(cloud, &cx, request).await?;
+    let (done, stopped) = match prune::prune(cloud, &cx, request).await {
+        Ok(done) => (done, None),
+        Err(Stopped { done, cause }) if done.is_empty() => return Err(cause.into()),
+        Err(Stopped { done, cause }) => (done, Some(Failure::from(cause))),
+    };
     if context.common.json {
-        out(&json(&done));
+        out(&document(&done, stopped.as_ref()));
     } else {
-        for (family, policy) in &families {
-            let of_it: Vec<_> = done.iter().filter(|p| p.family == *family).collect();
-            out(&format!(
-                "{family}: {} published, {} of the newest are kept",
-                of_it.len(),
-                policy.keep
-            ));
-            for pruned in of_it.iter().filter(|p| p.error.is_none()) {
-                out(&format!("  {}", pruned.text(args.dry_run)));
-            }
-        }
-        if done.iter().all(|p| matches!(p.fate, PruneAction::Keep | PruneAction::Retain)) {
-            out("nothing to prune");
-        }
+        tell(&families, &done, stopped.is_some(), args.dry_run);
     }
     let failed: Vec<_> = done.iter().filter(|p| p.error.is_some()).collect();
     for pruned in &failed {
         err(&format!("error: {}: {}", pruned.family, pruned.text(args.dry_run)));
     }
     context.show_diagnostics(&unsound);
+    if let Some(stopped) = stopped {
+        err("error: the prune did not come to its end");
+        return Ok(stopped.report());
+    }
     Ok(ExitCode::from(match (failed.is_empty(), unsound.is_empty()) {
         (false, _) => 20,
         (true, false) => 10,
         (true, true) => 0,
     }))
+}
+
+/// A list; of a prune that was stopped, an error as that of any command, beside `pruned`.
+fn document(done: &[Pruned], stopped: Option<&Failure>) -> String {
+    match stopped {
+        None => json(&done),
+        Some(failure) => json(&serde_json::json!({
+            "pruned": done,
+            "error": { "code": failure.code(), "errors": failure.each(), "hint": null },
+        })),
+    }
+}
+
+/// Says what was done; what failed is an error. Of a prune that was `stopped` it is not known how
+/// many images a family has.
+fn tell(families: &[(String, Policy)], done: &[Pruned], stopped: bool, dry_run: bool) {
+    for (family, policy) in families {
+        let of_it: Vec<_> = done.iter().filter(|p| p.family == *family).collect();
+        match (stopped, of_it.len()) {
+            (true, 0) => {}
+            (true, _) => out(&format!("{family}: {} of the newest are kept", policy.keep)),
+            (false, all) => {
+                let kept = policy.keep;
+                out(&format!("{family}: {all} published, {kept} of the newest are kept"));
+            }
+        }
+        for pruned in of_it.iter().filter(|p| p.error.is_none()) {
+            out(&format!("  {}", pruned.text(dry_run)));
+        }
+    }
+    let untouched = |p: &Pruned| matches!(p.fate, PruneAction::Keep | PruneAction::Retain);
+    if !stopped && done.iter().all(untouched) {
+        out("nothing to prune");
+    }
 }
 
 struct Chosen {
@@ -175,4 +204,27 @@ impl Known<'_> {
 
 fn is_meant(args: &Args, family: &String) -> bool {
     args.families.is_empty() || args.families.contains(family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::CloudError;
+
+    #[test]
+    fn a_prune_that_was_stopped_is_one_document_with_what_it_did() {
+        let (id, name, family, why) = ("i1".into(), "web-1".into(), "web".into(), "old".into());
+        let done = [Pruned { id, name, family, fate: PruneAction::Delete, why, error: None }];
+        let read = |stopped: Option<&Failure>| -> serde_json::Value {
+            serde_json::from_str(&document(&done, stopped)).unwrap()
+        };
+        assert_eq!(read(None)[0]["name"], "web-1");
+        let failure = Failure::from(CloudError::refused("list images", "no answer"));
+        let told = read(Some(&failure));
+        assert_eq!(
+            (&told["pruned"][0]["fate"], &told["error"]["code"]),
+            (&"delete".into(), &20.into())
+        );
+        assert_eq!(told["error"]["errors"][0], "list images: no answer");
+    }
 }

@@ -198,6 +198,10 @@ impl World {
         if fate == Fate::Killed {
             return self.killed(slot, false).await;
         }
+        // It changes nothing more without a look.
+        if fate == Fate::LostFromSight {
+            live.prune = Some(VecDeque::new());
+        }
         if is_done(fate) {
             self.apply(&done.0, done.1);
         }
@@ -275,8 +279,10 @@ impl World {
         }
         let rest = match &live.prune {
             Some(rest) => rest.clone(),
-            // It cannot prune what it cannot see.
-            None if ended.result.is_ok() && !live.blind => self.due(&live),
+            // It cannot prune what it cannot see, and begins nothing after a signal.
+            None if ended.result.is_ok() && !live.blind && live.cancel.check().is_ok() => {
+                self.due(&live)
+            }
             None => VecDeque::new(),
         };
         if !rest.is_empty() {
