@@ -8,7 +8,7 @@ use super::{Common, document, show};
 use crate::engine::BuildError;
 use crate::jobs::RunError;
 pub use crate::jobs::exit_code::STOPPED;
-use crate::jobs::exit_code::{self, BUNDLE, CLOUD, USAGE};
+use crate::jobs::exit_code::{self, BUNDLE, CLOUD, INCOMPLETE, USAGE};
 use crate::model::diagnostic::Diagnostic;
 use crate::provider::CloudError;
 use crate::ready::user;
@@ -64,6 +64,11 @@ impl Failure {
 
     pub fn cloud(text: impl Into<String>) -> Self {
         Self::new(CLOUD, text)
+    }
+
+    /// What was asked for is done, and not all about it can be told.
+    pub fn incomplete(text: impl Into<String>) -> Self {
+        Self::new(INCOMPLETE, text)
     }
 
     /// An error of this machine.

@@ -52,12 +52,16 @@ pub enum Command {
     /// Deprecates the current image, in one write. The family's name then refers to the newest
     /// image that is still active. Running stacks and servers keep running. `image deprecate
     /// --undo` reverts a rollback.
+    ///
+    /// The exit code is 70 if the image is deprecated, and which one is current now cannot be told.
     #[command(after_help = "Examples:\n  image-factory image rollback bundle-nginx --dry-run\n  \
             image-factory image rollback bundle-nginx")]
     Rollback(lifecycle::Rollback),
     /// Deprecate an image, so that its family's name no longer refers to it
     ///
     /// Its ID and its exact name still refer to it.
+    ///
+    /// The exit code is 70 if the change is done, and which image is current now cannot be told.
     #[command(
         after_help = "Examples:\n  image-factory image deprecate bundle-nginx-2026-11-202331\n  \
             image-factory image deprecate bundle-nginx --dry-run\n  image-factory image deprecate \

@@ -1,11 +1,18 @@
 //! `image-factory image rollback` and `deprecate`: one write each.
+use std::time::Duration;
+
 use super::{json, label, need, no_family};
 use crate::cli::{Context, Failure, err, out};
 use crate::lifecycle::prune;
+use crate::model::error_kind::ErrorKind;
 use crate::model::family;
-use crate::model::image::Image;
+use crate::model::image::{Image, Lifecycle};
 
-use crate::provider::{Provider, RunCx, why_immutable};
+use crate::provider::{CloudError, Provider, RunCx, why_immutable};
+use crate::system::wait::{Deadline, Wait};
+
+/// Time limit for the list after a change.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
 pub struct Rollback {
@@ -48,6 +55,35 @@ fn brief(image: Option<&Image>) -> serde_json::Value {
     )
 }
 
+/// Changes an image, and lists all images afterwards. The inner error is that of the list: the
+/// change is done. A cloud that does not answer is asked again for the time of `patience`.
+async fn change(
+    cloud: &dyn Provider,
+    cx: &RunCx,
+    (image, to): (&Image, &Lifecycle),
+    patience: Duration,
+) -> Result<Result<Vec<Image>, CloudError>, CloudError> {
+    cloud.artifacts().set_lifecycle(cx, image, to).await?;
+    let deadline = Deadline::after(patience);
+    let mut wait = Wait::new("list images", &cx.cancel, deadline, patience / 30);
+    loop {
+        let seen = cloud.artifacts().list().await;
+        let is_silent = seen.as_ref().is_err_and(|e| e.kind() == ErrorKind::Unavailable);
+        if !is_silent || wait.pause().await.is_err() {
+            return Ok(seen);
+        }
+    }
+}
+
+/// The change is done, and the list afterwards is not to be had.
+fn unseen(image: &Image, to: &Lifecycle, why: &CloudError) -> Failure {
+    let (image, family, is) = (label(image), &image.family, to.state.name());
+    Failure::incomplete(format!(
+        "{image} is {is} now, and which image of {family} is current cannot be told: {why}"
+    ))
+    .hint("`image list` tells it; the same command again may change another image")
+}
+
 pub async fn rollback(
     context: &Context,
     cloud: &dyn Provider,
@@ -73,9 +109,9 @@ pub async fn rollback(
     let mut now = before.clone();
     if !args.dry_run {
         let lifecycle = was.standing().deprecated();
-        cloud.artifacts().set_lifecycle(&writing(context), was, &lifecycle).await?;
         // As the cloud shows it: another build may have published meanwhile.
-        let images = cloud.artifacts().list().await?;
+        let seen = change(cloud, &writing(context), (was, &lifecycle), PATIENCE).await?;
+        let images = seen.map_err(|e| unseen(was, &lifecycle, &e))?;
         now = family::current(&images, family).cloned().ok_or_else(|| {
             Failure::cloud(format!(
                 "{} was deprecated, and family {family} has no active image now",
@@ -146,8 +182,8 @@ pub async fn deprecate(
             there.stand(&lifecycle);
         }
     } else if changes {
-        cloud.artifacts().set_lifecycle(&writing(context), &image, &lifecycle).await?;
-        images = cloud.artifacts().list().await?;
+        let seen = change(cloud, &writing(context), (&image, &lifecycle), PATIENCE).await?;
+        images = seen.map_err(|e| unseen(&image, &lifecycle, &e))?;
     }
     let after = family::current(&images, &image.family);
     if context.common.json {
@@ -159,18 +195,28 @@ pub async fn deprecate(
         out(&json(&done));
         return Ok(());
     }
-    let word = lifecycle.state.name();
-    let told = match (lifecycle.state == image.state, args.dry_run) {
-        (true, _) => format!("{} is {word} already", label(&image)),
-        (false, true) => format!("{} would become {word}", label(&image)),
-        (false, false) => format!("{} is {word} now", label(&image)),
-    };
-    let held = if args.undo { "; no prune hides it until `image deprecate`" } else { "" };
-    out(&format!("{told}{held}"));
+    out(&said(&image, &lifecycle, args));
     if before.as_ref().map(|i| &i.id) != after.map(|i| &i.id) {
         say_current(&image.family, after, args.dry_run);
     }
     Ok(())
+}
+
+/// What becomes of an image, in a sentence.
+fn said(image: &Image, to: &Lifecycle, args: &Deprecate) -> String {
+    let word = to.state.name();
+    let is = match (to.state == image.state, args.dry_run) {
+        (true, _) => format!("is {word} already"),
+        (false, true) => format!("would become {word}"),
+        (false, false) => format!("is {word} now"),
+    };
+    let would_be_held = args.dry_run && *to != image.standing();
+    let held = match (args.undo, would_be_held) {
+        (false, _) => "",
+        (true, false) => "; no prune hides it until `image deprecate`",
+        (true, true) => "; it would be held: no prune would hide it until `image deprecate`",
+    };
+    format!("{} {is}{held}", label(image))
 }
 
 /// Says which image is current after the change.
@@ -181,5 +227,47 @@ fn say_current(family: &str, current: Option<&Image>, dry_run: bool) {
         None => err(&format!(
             "warning: {family}: no active image {is} left: builds on this family will find none"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::fake::Memory;
+
+    /// It was told as an error of the list, and done again it deprecated one more.
+    #[tokio::test]
+    async fn a_change_that_is_done_is_told_even_if_the_list_fails() {
+        let cloud = Memory::new();
+        let image = cloud.add_image("web-1", "web");
+        let (cx, to) = (RunCx::outside(Default::default()), image.standing().deprecated());
+        cloud.refuse_reads(1..=2);
+        let patience = Duration::from_secs(3);
+        let seen = change(&cloud, &cx, (&image, &to), patience).await.unwrap().unwrap();
+        assert_eq!(seen[0].standing(), to, "a silent cloud is asked again");
+
+        let cloud = Memory::new();
+        let image = cloud.add_image("web-1", "web");
+        cloud.refuse_reads(1..=usize::MAX);
+        let seen = change(&cloud, &cx, (&image, &to), Duration::ZERO).await.unwrap();
+        let told = unseen(&image, &to, &seen.unwrap_err());
+        assert_eq!((told.code(), cloud.calls()), (70, 1));
+        let said = told.to_string();
+        assert!(said.contains("is deprecated now, and which image of web is current"), "{said}");
+        assert!(said.contains("list images: no answer"), "{said}");
+    }
+
+    #[test]
+    fn a_dry_run_says_that_an_image_would_be_held() {
+        let mut image = Image::of_test("i1", "web-1", "web");
+        let args = |dry_run| Deprecate { image: "i1".into(), undo: true, dry_run };
+        let to = image.brought_back(prune::this_second());
+        let told = "web-1 (i1) is active already; it would be held: no prune would hide it until \
+            `image deprecate`";
+        assert_eq!(said(&image, &to, &args(true)), told);
+        let told = "web-1 (i1) is active already; no prune hides it until `image deprecate`";
+        assert_eq!(said(&image, &to, &args(false)), told);
+        image.stand(&to);
+        assert_eq!(said(&image, &to, &args(true)), told, "it is held as it is");
     }
 }
