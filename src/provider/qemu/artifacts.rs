@@ -46,7 +46,7 @@ impl Artifacts for Local {
             _ => State::Active,
         };
         let min_disk_gib = publication.min_disk(now.virtual_size);
-        self.store.update(&Image {
+        let wanted = Image {
             name: publication.name,
             family: publication.family,
             state,
@@ -58,7 +58,8 @@ impl Artifacts for Local {
             protected: publication.protected,
             hidden: publication.hidden,
             ..now
-        })
+        };
+        self.store.update_and_warn(&wanted, &cx.events)
     }
 
     async fn list(&self) -> Result<Vec<Image>, CloudError> {

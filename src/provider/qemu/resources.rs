@@ -54,7 +54,8 @@ pub fn discard(store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError
         // What a crash in the middle of a removal left; the ledger knows its ID, so it was this
         // run's.
         Some(id) if store.is_debris(id) => vec![id.clone()],
-        Some(id) => match store.get(id)? {
+        // Whatever became of its disk.
+        Some(id) => match store.described(id)? {
             Some(image) if image.is_staged_by(run) => vec![image.id],
             Some(image) if store::run_of(&image) != Some(run) || !image.is_ours() => {
                 return Err(foreign(format!("image {id}"), run));

@@ -112,9 +112,15 @@ impl<'a> Staging<'a> {
             .map_err(CloudError::io(format!("describe image {}", self.id)))?;
         self.cx.cancel.check()?;
         let taken = || async {
-            store
-                .take(&self.dir, &self.id)
-                .map_err(CloudError::io(format!("take image {} in", self.id)))?;
+            let what = format!("take image {} in", self.id);
+            match store.take(&self.dir, &self.id) {
+                // It fails after the rename as well, and the image is the run's then.
+                Err(e) if store.get(&self.id).is_ok_and(|image| image.is_some()) => {
+                    let text = format!("{what}: it is there, and may be lost by a crash: {e}");
+                    self.cx.events.warn(text);
+                }
+                taken => taken.map_err(CloudError::io(what))?,
+            }
             Ok::<_, CloudError>(Made { id: self.id.clone(), value: () })
         };
         self.cx.ledger.own(Kind::Image, self.name, taken).await?;

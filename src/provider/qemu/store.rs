@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::model::event::Events;
 use crate::model::facts::BaseLookup;
 use crate::model::image::{self, Image, State};
 use crate::provider::{self, CloudError};
@@ -20,6 +21,10 @@ const MAX_DESCRIPTION: u64 = 16 << 20;
 
 /// Time limit for waiting for another change, which takes milliseconds.
 const TURN: Duration = Duration::from_secs(60);
+
+/// Time without a change after which a directory without a description is debris: a copy of the
+/// store that is put back may bring the disk of an image first.
+const AT_REST: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -52,10 +57,11 @@ impl Store {
         Ok(self.ids()?.into_iter().filter_map(|id| self.get(&id).err()).collect())
     }
 
-    /// Directories without a description: what removals that were cut short left. A new image
-    /// appears with its description.
+    /// Directories without a description that are [`AT_REST`]: what removals that were cut short
+    /// left. A new image appears with its description.
     pub fn debris(&self) -> Result<Vec<String>, CloudError> {
-        Ok(self.ids()?.into_iter().filter(|id| self.is_debris(id)).collect())
+        let debris = |id: &String| self.is_debris(id) && is_at_rest(&self.dir.join(id));
+        Ok(self.ids()?.into_iter().filter(debris).collect())
     }
 
     /// Names of the store's directories.
@@ -69,18 +75,30 @@ impl Store {
         }
     }
 
-    /// The image with this ID; `Ok(None)` if absent.
+    /// The image with this ID; `Ok(None)` if absent. An error if its description cannot be read, or
+    /// its disk is not all there.
     pub fn get(&self, id: &str) -> Result<Option<Image>, CloudError> {
+        let Some(image) = self.described(id)? else { return Ok(None) };
+        let disk = self.disk(id);
+        let why = match fs::metadata(&disk) {
+            Ok(meta) if meta.is_file() && meta.len() == image.size => return Ok(Some(image)),
+            Ok(meta) if meta.is_file() => {
+                format!("has {} bytes, and its description says {}", meta.len(), image.size)
+            }
+            Ok(_) => "is no file".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        Err(self.broken(id, &disk, why))
+    }
+
+    /// [`get`](Self::get) by the description alone.
+    pub fn described(&self, id: &str) -> Result<Option<Image>, CloudError> {
         // The ID becomes a path component, so anything but a UUID is rejected.
         if uuid::Uuid::try_parse(id).is_err() {
             return Ok(None);
         }
         let path = self.dir.join(id).join("image.json");
-        let broken = |why: String| {
-            CloudError::refused(format!("image {id}"), format!("{}: {why}", path.display())).hint(
-                format!("remove {} if the image is of no more use", self.dir.join(id).display()),
-            )
-        };
+        let broken = |why: String| self.broken(id, &path, why);
         let text = match reading::bytes(&path, MAX_DESCRIPTION) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -93,6 +111,12 @@ impl Store {
             format!("its description is that of image {}: its directory is a copy", image.id)
         });
         Ok(Some(Image { id: id.into(), stranger, ..image }))
+    }
+
+    /// Image `id` is not usable for what is wrong with its `file`.
+    fn broken(&self, id: &str, file: &Path, why: String) -> CloudError {
+        CloudError::refused(format!("image {id}"), format!("{}: {why}", file.display()))
+            .hint(format!("remove {} if the image is of no more use", self.dir.join(id).display()))
     }
 
     /// [`get`](Self::get), with an error if absent.
@@ -152,11 +176,42 @@ impl Store {
     }
 
     /// Replaces the image's description atomically and reads it back.
+    ///
+    /// [`CloudError::Unknown`]: it may be replaced. Any other error: it is not.
     pub fn update(&self, image: &Image) -> Result<Image, CloudError> {
-        let image = &Image { stranger: None, ..image.clone() };
-        write_description(&self.dir.join(&image.id), image)
-            .map_err(CloudError::io(format!("write image {}", image.id)))?;
-        self.need(&image.id)
+        self.update_by(image, &Events::default(), write_description)
+    }
+
+    /// [`update`](Self::update) that warns `events` of a change that is done and may not last.
+    pub fn update_and_warn(&self, image: &Image, events: &Events) -> Result<Image, CloudError> {
+        self.update_by(image, events, write_description)
+    }
+
+    fn update_by(
+        &self,
+        image: &Image,
+        events: &Events,
+        write: impl FnOnce(&Path, &Image) -> io::Result<()>,
+    ) -> Result<Image, CloudError> {
+        let (id, what) = (&image.id, format!("write image {}", image.id));
+        let wanted = Image { stranger: None, ..with_state(image) };
+        let before = self.described(id);
+        let written = write(&self.dir.join(id), &wanted);
+        let unknown = |reason: String| CloudError::Unknown { what: what.clone(), reason };
+        match (written, self.described(id)) {
+            (Ok(()), Ok(Some(_))) => self.need(id).map_err(|e| unknown(e.to_string())),
+            (Ok(()), Ok(None)) => self.need(id),
+            (Ok(()), Err(e)) => Err(unknown(e.to_string())),
+            // The write fails after the rename as well, and what is read then is what is.
+            (Err(e), Ok(Some(now))) if now == wanted => {
+                events.warn(format!("{what}: it is written, and may be lost by a crash: {e}"));
+                Ok(now)
+            }
+            (Err(e), Ok(now)) if before.as_ref().is_ok_and(|before| *before == now) => {
+                Err(CloudError::io(what)(e))
+            }
+            (Err(e), _) => Err(unknown(e.to_string())),
+        }
     }
 
     /// Removes an image, its description first, so that a crash leaves no image.
@@ -190,11 +245,25 @@ pub fn run_of(image: &Image) -> Option<&str> {
 /// Writes `image.json` into `dir` atomically and syncs it. The state is also a property, as in
 /// Glance.
 pub fn write_description(dir: &Path, image: &Image) -> io::Result<()> {
-    let mut image = image.clone();
-    image.properties.insert(image::STATE.into(), image.state.name().into());
-    let mut text = serde_json::to_vec_pretty(&image)?;
+    let mut text = serde_json::to_vec_pretty(&with_state(image))?;
     text.push(b'\n');
     replace(&dir.join("image.json"), &text)
+}
+
+fn with_state(image: &Image) -> Image {
+    let mut image = image.clone();
+    image.properties.insert(image::STATE.into(), image.state.name().into());
+    image
+}
+
+/// Whether neither the directory nor a file in it changed for [`AT_REST`].
+fn is_at_rest(dir: &Path) -> bool {
+    let rests = |path: &Path| {
+        let changed = path.symlink_metadata().and_then(|meta| meta.modified());
+        changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > AT_REST))
+    };
+    let Ok(mut inside) = fs::read_dir(dir) else { return false };
+    rests(dir) && inside.all(|entry| entry.is_ok_and(|entry| rests(&entry.path())))
 }
 
 /// Replaces a file atomically. Other users may read the store's descriptions.
@@ -228,6 +297,8 @@ fn near(wanted: &str, images: &[Image]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn put(store: &Store, name: &str, family: &str, state: State, age: i64) -> Image {
@@ -238,7 +309,7 @@ mod tests {
         };
         let staged = store.dir.parent().unwrap().join("staged");
         fs::create_dir(&staged).unwrap();
-        fs::write(staged.join("disk.qcow2"), "disk").unwrap();
+        fs::write(staged.join("disk.qcow2"), vec![b'd'; image.size as usize]).unwrap();
         write_description(&staged, &image).unwrap();
         store.take(&staged, &image.id).unwrap();
         store.need(&image.id).unwrap()
@@ -338,6 +409,62 @@ mod tests {
         );
     }
 
+    /// An image without its disk was active, current and up to date.
+    #[test]
+    fn an_image_whose_disk_is_not_all_there_is_told_and_is_not_current() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        let sound = put(&store, "sound", "f", State::Active, 9);
+        type Break<'b> = (&'b str, &'b dyn Fn(&Path));
+        let breaks: [Break<'_>; 3] = [
+            ("removed", &|_| {}),
+            ("cut", &|disk| fs::write(disk, "").unwrap()),
+            ("a directory", &|disk| fs::create_dir(disk).unwrap()),
+        ];
+        for (index, (what, breaks)) in breaks.into_iter().enumerate() {
+            let image = put(&store, "broken", "f", State::Active, 0);
+            fs::remove_file(store.disk(&image.id)).unwrap();
+            breaks(&store.disk(&image.id));
+            assert_eq!(store.list().unwrap(), std::slice::from_ref(&sound), "{what}");
+            assert_eq!(store.unreadable().unwrap().len(), index + 1, "{what}");
+            let told = store.find(&image.id).unwrap_err().to_string();
+            assert!(told.contains("disk.qcow2"), "{what}: {told}");
+        }
+        assert!(
+            matches!(store.find("f").unwrap(), BaseLookup::Found(image) if image.id == sound.id)
+        );
+    }
+
+    /// The directory could not be synced, the image was current, and "nothing is published".
+    #[test]
+    fn a_failed_write_is_judged_by_what_is_read_then() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        let staged = put(&store, "x", "f", State::Staged, 0);
+        let wanted = Image { state: State::Active, ..staged.clone() };
+        let failed = || io::Error::from_raw_os_error(libc::EIO);
+        let quiet = Events::default();
+        let before = store.update_by(&wanted, &quiet, |_, _| Err(failed())).unwrap_err();
+        assert!(matches!(before, CloudError::Io { .. }), "{before}");
+        let half = store.update_by(&wanted, &quiet, |dir, _| {
+            fs::write(dir.join("image.json"), "{")?;
+            Err(failed())
+        });
+        assert!(matches!(half, Err(CloudError::Unknown { .. })), "{half:?}");
+        write_description(&store.dir.join(&staged.id), &staged).unwrap();
+        let after = store.update_by(&wanted, &quiet, |dir, image| {
+            write_description(dir, image)?;
+            Err(failed())
+        });
+        assert_eq!(after.unwrap().state, State::Active);
+        assert_eq!(store.need(&staged.id).unwrap().state, State::Active);
+        let lost = store.update_by(&wanted, &quiet, |dir, image| {
+            write_description(dir, image)?;
+            fs::write(dir.join("image.json"), "{")
+        });
+        assert!(matches!(lost, Err(CloudError::Unknown { .. })), "{lost:?}");
+    }
+
     /// The process died between the two steps of a removal.
     #[test]
     fn what_a_removal_left_is_debris_and_nothing_else_is() {
@@ -348,6 +475,12 @@ mod tests {
         let gone = put(&store, "y", "f", State::Active, 0);
         fs::remove_file(store.dir.join(&gone.id).join("image.json")).unwrap();
         fs::create_dir(store.dir.join("mine")).unwrap();
+        // An image that is put back looks the same until its description comes, last.
+        let (dir, long_ago) = (store.dir.join(&gone.id), SystemTime::now() - 2 * AT_REST);
+        assert_eq!(store.debris().unwrap(), [""; 0], "a new directory");
+        fs::File::open(&dir).unwrap().set_modified(long_ago).unwrap();
+        assert_eq!(store.debris().unwrap(), [""; 0], "a new file in an old one");
+        fs::File::open(store.disk(&gone.id)).unwrap().set_modified(long_ago).unwrap();
         assert_eq!(store.debris().unwrap(), std::slice::from_ref(&gone.id));
         store.remove(&gone.id).unwrap();
         assert_eq!((store.debris().unwrap(), store.list().unwrap()), (vec![], vec![sound]));

@@ -30,6 +30,12 @@ fn sweep_takes_what_a_removal_left() {
     let all = ids(&factory, "tiny");
     let (stays, gone) = (&all[0], factory.home().join("images").join(&all[1]));
     std::fs::remove_file(gone.join("image.json")).unwrap();
+    // Somebody may be about to put an image back there.
+    factory.run(&["sweep"]).exits(0).says("nothing to sweep");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+    for path in [&gone, &gone.join("disk.qcow2")] {
+        std::fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+    }
     let would = format!("(no run): would remove image {} without a description", all[1]);
     factory.run(&["sweep", "--dry-run"]).exits(0).says(&would);
     assert!(gone.exists());

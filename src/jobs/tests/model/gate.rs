@@ -99,7 +99,13 @@ impl Cloud {
     /// The first half of a deletion.
     fn tear(&self, change: &Change) {
         if let (Cloud::Store(still), Change::Delete(id)) = (self, change) {
-            std::fs::remove_file(still.store().disk(id).with_file_name("image.json")).unwrap();
+            let disk = still.store().disk(id);
+            std::fs::remove_file(disk.with_file_name("image.json")).unwrap();
+            // An hour passes before somebody sweeps.
+            let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+            for path in [&*disk, disk.parent().unwrap()] {
+                std::fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+            }
         }
     }
 }
