@@ -52,7 +52,7 @@ fn counted_files(
 
 /// Which files are part of a definition.
 struct Counted {
-    /// `None`: the tree is in no repository, or there is no git.
+    /// `None`: the tree is in no repository.
     left_out: Option<LeftOut>,
     /// The main file, and what the settings name, are part of it, also if git ignores them.
     named: Vec<PathBuf>,

@@ -119,7 +119,8 @@ pub(super) async fn make_plan(
         true => RunError::Refused(unfit.wrong),
         false => RunError::Bad(unfit.wrong),
     })?;
-    let plan = if setup.options.tests() { plan.testing() } else { plan };
+    let mut plan = if setup.options.tests() { plan.testing() } else { plan };
+    plan.notes.extend(unknown_inputs(&facts.host, purpose));
     let mut unfit = setup.factory.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
     let lacks = ready::lacks(&plan, &setup.factory.home.data, &cx.cancel)
         .await
@@ -137,6 +138,16 @@ pub(super) async fn make_plan(
         (false, true) => Err(RunError::Refused(unfit.errors)),
         (false, false) => Err(RunError::Bad(unfit.errors)),
     }
+}
+
+/// That the image will not say what it is made from.
+fn unknown_inputs(host: &ControllerFacts, purpose: Purpose) -> Option<String> {
+    let is_told = host.inputs.is_none() && matches!(purpose, Purpose::Build { .. });
+    is_told.then(|| {
+        "what the definition consists of is not known (a file cannot be read, or the tree is a git \
+            repository and git is not installed): the image gets no factory_inputs"
+            .to_owned()
+    })
 }
 
 /// What is wrong with the templates under the plan's values, before anything is created: afterwards

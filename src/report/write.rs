@@ -93,7 +93,10 @@ impl Outputs {
         };
         texts.extend(rendered.iter().map(|r| (Path::new(OUTPUT).join(&r.path), r.text.clone())));
         let inputs = frontend::inputs(built.bundle).unwrap_or_else(|(path, source)| {
-            errors.push(OutputError::Io { doing: "cannot read", path, source });
+            // Builds go on without git; the plan has told what is not known then.
+            if source.kind() != io::ErrorKind::Unsupported {
+                errors.push(OutputError::Io { doing: "cannot read", path, source });
+            }
             Inputs::default()
         });
         let manifest = Manifest::new(&record, &inputs, rendered).json();

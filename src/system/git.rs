@@ -5,8 +5,10 @@
 //! `core.sshCommand`), and a bundle can contain a bare repository as plain files. So this module
 //! locates the repository itself, and runs git on a private git directory with our configuration,
 //! the commit and a copy of the index. Of the repository, git sees only objects.
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const MAX_INDEX: u64 = 1 << 30;
 const MAX_REFS: u64 = 256 << 20;
 const MAX_SMALL: u64 = 1 << 20;
+/// Paths in the arguments of one command: a quarter of a MiB where each is 512 bytes long.
+const AT_ONCE: usize = 512;
 
 /// The repository that contains the factory tree.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,8 +42,8 @@ struct Repository {
 /// Behind a commit, of files that differ from it.
 pub const DIRTY: &str = "-dirty";
 
-/// `<commit>`, with `-dirty` if anything below `dirs` differs from it. `None` if the tree is in no
-/// repository, `dirs` are outside, or the repository's format is not supported.
+/// `<commit>`, with `-dirty` unless git says that nothing below `dirs` differs from it. `None` if
+/// the tree is in no repository, `dirs` are outside, or the repository's format is not supported.
 pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<String> {
     let repository = find(tree)?;
     let inside = dirs
@@ -48,9 +52,9 @@ pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<Stri
         .collect::<Option<Vec<_>>>()?;
     let dirty = match ours(&repository) {
         Ok(dir) => {
-            let status = status(&repository, dir.path(), (&inside, &[]));
-            let said = exec::output(&status, cancel).await;
-            !said.is_ok_and(|said| said.lines().all(|line| Change::of(line).is_none_or(is_nothing)))
+            let said = changes(&repository, dir.path(), &inside, cancel).await;
+            let is_nothing = |line: &str| Change::of(line).is_none_or(|change| is_nothing(&change));
+            !said.is_ok_and(|said| said.lines().all(is_nothing))
         }
         Err(_) => true,
     };
@@ -58,7 +62,8 @@ pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<Stri
 }
 
 /// Files below `dirs` that are no part of the tree: what git ignores, and debris that it does not
-/// track. `None` as for [`commit`], and without git. Waits for git; an error if git fails.
+/// track. `None` as for [`commit`]. Waits for git; an error if git fails. Without git nobody knows:
+/// an error of the kind `Unsupported`.
 pub fn left_out(tree: &Path, dirs: &[&Path]) -> io::Result<Option<LeftOut>> {
     let Some(repository) = find(tree) else { return Ok(None) };
     let real: Vec<PathBuf> = dirs.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
@@ -69,28 +74,33 @@ pub fn left_out(tree: &Path, dirs: &[&Path]) -> io::Result<Option<LeftOut>> {
     }
     let ours = ours(&repository)?;
     let status = status(&repository, ours.path(), (&inside, &["--ignored=matching"]));
-    // What a definition consists of is asked where nothing else waits.
-    let asked = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        match runtime.block_on(exec::output(&status, &Cancel::default())) {
-            Ok(said) => Ok(Some(said)),
-            Err(ExecError::Missing { .. }) => Ok(None),
-            Err(e) => Err(io::Error::other(format!("what git ignores is not known: {e}"))),
-        }
-    };
-    let joined = std::thread::scope(|scope| scope.spawn(asked).join());
-    let Some(said) = joined.unwrap_or_else(|e| std::panic::resume_unwind(e))? else {
-        return Ok(None);
-    };
+    let said = asked(&status)?;
     let mut found = LeftOut::default();
     for change in said.lines().filter_map(Change::of) {
-        match change.mark {
-            "!!" => found.ignored.push(repository.top.join(change.path)),
-            _ if is_nothing(change) => found.debris.push(repository.top.join(change.path)),
-            _ => {}
-        }
+        let to = match change.mark {
+            "!!" => &mut found.ignored,
+            _ if is_nothing(&change) => &mut found.debris,
+            _ => continue,
+        };
+        to.push(repository.top.join(change.path));
     }
     Ok(Some(found))
+}
+
+/// What git says, asked where nothing else waits.
+fn asked(git: &Cmd) -> io::Result<String> {
+    let asked = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(exec::output(git, &Cancel::default())).map_err(|e| {
+            let kind = match e {
+                ExecError::Missing { .. } => io::ErrorKind::Unsupported,
+                _ => io::ErrorKind::Other,
+            };
+            io::Error::new(kind, format!("what git ignores is not known: {e}"))
+        })
+    };
+    let joined = std::thread::scope(|scope| scope.spawn(asked).join());
+    joined.unwrap_or_else(|e| std::panic::resume_unwind(e))
 }
 
 /// See [`left_out`]. Absolute paths; one of a directory means all that is in it.
@@ -100,25 +110,48 @@ pub struct LeftOut {
     pub debris: Vec<PathBuf>,
 }
 
-/// A line of `git status`. Names with special characters are quoted, and match no file then.
-#[derive(Clone, Copy)]
+/// A line of `git status`.
 struct Change<'l> {
     mark: &'l str,
-    path: &'l Path,
+    path: PathBuf,
 }
 
 impl<'l> Change<'l> {
     fn of(line: &'l str) -> Option<Self> {
-        let (mark, path) = (line.get(..2)?, line.get(3..)?);
-        // Quoted for a blank, and nothing in it is escaped.
-        let bare = path.strip_prefix('"').and_then(|path| path.strip_suffix('"'));
-        Some(Self { mark, path: Path::new(bare.unwrap_or(path)) })
+        Some(Self { mark: line.get(..2)?, path: unquoted(line.get(3..)?) })
     }
 }
 
+/// A path as git writes it: in quotes and escaped as in C, if it has special characters.
+fn unquoted(text: &str) -> PathBuf {
+    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let Some(inner) = inner else { return text.into() };
+    let (mut bytes, mut rest) = (Vec::new(), inner.bytes());
+    let digit = |byte: Option<u8>| byte.map_or(0, |byte| byte.wrapping_sub(b'0') & 7);
+    while let Some(byte) = rest.next() {
+        let escaped = if byte == b'\\' { rest.next() } else { None };
+        bytes.push(match escaped {
+            None => byte,
+            Some(b'a') => 7,
+            Some(b'b') => 8,
+            Some(b't') => b'\t',
+            Some(b'n') => b'\n',
+            Some(b'v') => 11,
+            Some(b'f') => 12,
+            Some(b'r') => b'\r',
+            Some(first @ b'0'..=b'3') => {
+                let (second, third) = (digit(rest.next()), digit(rest.next()));
+                (first - b'0') << 6 | second << 3 | third
+            }
+            Some(itself) => itself,
+        });
+    }
+    OsString::from_vec(bytes).into()
+}
+
 /// Whether the line tells of nothing that belongs to the tree.
-fn is_nothing(change: Change<'_>) -> bool {
-    change.mark == "??" && is_debris(change.path)
+fn is_nothing(change: &Change<'_>) -> bool {
+    change.mark == "??" && is_debris(&change.path)
 }
 
 /// What decides which files below `dirs` git counts: its index, and lists of what is ignored.
@@ -229,7 +262,7 @@ fn ours(repository: &Repository) -> io::Result<Scratch> {
 fn config(repository: &Repository) -> String {
     let mut text =
         "[core]\nbare = false\nfsmonitor = false\nhooksPath = /dev/null\nuntrackedCache = false\n\
-        quotePath = false\n"
+        quotePath = true\n"
             .to_owned();
     for (key, value) in on_disk(&small(&repository.common.join("config")).unwrap_or_default()) {
         text += &format!("{key} = {value}\n");
@@ -257,24 +290,54 @@ fn on_disk(config: &str) -> Vec<(&'static str, &'static str)> {
     found
 }
 
+/// What `git status` says of these directories, of files as well that git is told to take for
+/// unchanged without a look.
+async fn changes(
+    repository: &Repository,
+    ours: &Path,
+    dirs: &[&Path],
+    cancel: &Cancel,
+) -> Result<String, ExecError> {
+    type IsMarked = fn(u8) -> bool;
+    let listed = exec::output(&git(repository, ours, (&["ls-files", "-v"], dirs)), cancel).await?;
+    let marks: [(&str, IsMarked); 2] = [
+        ("--no-skip-worktree", |tag| tag.eq_ignore_ascii_case(&b's')),
+        ("--no-assume-unchanged", |tag| tag.is_ascii_lowercase()),
+    ];
+    for (unmark, is_marked) in marks {
+        let lines = listed.lines().filter(|line| line.bytes().next().is_some_and(is_marked));
+        let marked: Vec<PathBuf> = lines.filter_map(|line| line.get(2..).map(unquoted)).collect();
+        for some in marked.chunks(AT_ONCE) {
+            let some: Vec<&Path> = some.iter().map(PathBuf::as_path).collect();
+            let unmark = git(repository, ours, (&["update-index", unmark], &some));
+            exec::output(&unmark, cancel).await?;
+        }
+    }
+    exec::output(&status(repository, ours, (dirs, &[])), cancel).await
+}
+
 /// Asks of these directories, with more options.
 fn status(repository: &Repository, ours: &Path, (dirs, more): (&[&Path], &[&str])) -> Cmd {
     // Skips submodules, which have configurations of their own.
     let words = [
-        "--no-pager",
         "status",
         "--porcelain",
         "--untracked-files=all",
         "--ignore-submodules=all",
         "--no-renames",
     ];
+    git(repository, ours, (&[&words[..], more].concat(), dirs))
+}
+
+/// A command of git on these paths.
+fn git(repository: &Repository, ours: &Path, (words, paths): (&[&str], &[&Path])) -> Cmd {
     let all =
         |dir: &Path| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() };
     let mut git = Cmd::new("git", DEADLINE)
+        .arg("--no-pager")
         .args(words)
-        .args(more)
         .arg("--")
-        .args(dirs.iter().map(|dir| all(dir)))
+        .args(paths.iter().map(|dir| all(dir)))
         .dir(&repository.top);
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let mut set = |name: &str, value: String| {

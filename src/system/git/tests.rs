@@ -189,3 +189,58 @@ fn the_copy_of_the_index_is_as_old_as_the_index() {
     let time = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
     assert_eq!(time(&ours.path().join("index")), time(&index));
 }
+
+/// Who did not look saw no change: `factory_commit` was without `-dirty`.
+#[tokio::test]
+async fn a_change_that_git_is_told_not_to_look_at_is_one() {
+    for mark in ["--assume-unchanged", "--skip-worktree"] {
+        let tree = Tree::new(&["init", "-q"]);
+        let clean = asked(tree.path()).await;
+        git(tree.path(), &["update-index", mark, "images/x/f", "images/y/f"]);
+        assert_eq!(asked(tree.path()).await, clean, "{mark}: nothing is changed");
+        fs::write(tree.path().join("images/y/f"), "other").unwrap();
+        assert_eq!(asked(tree.path()).await, clean, "{mark}: another bundle's change");
+        fs::write(tree.path().join("images/x/f"), "other").unwrap();
+        assert!(asked(tree.path()).await.unwrap().ends_with("-dirty"), "{mark}");
+        fs::remove_file(tree.path().join("images/x/f")).unwrap();
+        assert!(asked(tree.path()).await.unwrap().ends_with("-dirty"), "{mark}, removed");
+        assert_eq!(git(tree.path(), &["status", "--porcelain"]), "", "{mark}: the index is theirs");
+    }
+}
+
+/// Names that git writes in quotes matched no file, and what was ignored counted.
+#[test]
+fn what_is_ignored_is_left_out_whatever_it_is_called() {
+    use std::os::unix::ffi::OsStrExt;
+    let tree = Tree::new(&["init", "-q"]);
+    fs::write(tree.path().join(".gitignore"), "*.retry\n").unwrap();
+    let top = tree.path().canonicalize().unwrap();
+    let dir = top.join("images/x");
+    let names: [&[u8]; 8] = [
+        b"a.retry",
+        b"a b.retry",
+        b"a\"b.retry",
+        b"a\\b.retry",
+        b"\"a\".retry",
+        b"a\n\t\x07\x1b.retry",
+        "\u{e4}\u{20ac}.retry".as_bytes(),
+        b"\xff\xfe.retry",
+    ];
+    let mut paths: Vec<PathBuf> =
+        names.map(|name| dir.join(std::ffi::OsStr::from_bytes(name))).into();
+    paths.iter().for_each(|path| fs::write(path, "").unwrap());
+    let mut found = left_out(&top, &[&dir]).unwrap().unwrap().ignored;
+    paths.sort();
+    found.sort();
+    assert_eq!(found, paths);
+}
+
+/// The digest of a definition was another one where git is not installed.
+#[test]
+fn without_git_nobody_knows_what_it_ignores() {
+    let none = super::asked(&Cmd::new("no-git-of-this-name", DEADLINE)).unwrap_err();
+    assert_eq!(none.kind(), io::ErrorKind::Unsupported);
+    assert!(none.to_string().contains("is not known"), "{none}");
+    let fails = super::asked(&Cmd::new("false", DEADLINE)).unwrap_err();
+    assert_eq!(fails.kind(), io::ErrorKind::Other);
+}

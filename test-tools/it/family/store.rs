@@ -47,3 +47,40 @@ fn sweep_takes_what_a_removal_left() {
     factory.run(&["sweep"]).exits(0).says("nothing to sweep");
     assert_eq!(ids(&factory, "tiny"), [stays.as_str()]);
 }
+
+/// `PATH` with all programs but git.
+fn without_git(dir: &std::path::Path) -> &std::path::Path {
+    let path = std::env::var_os("PATH").unwrap();
+    let programs = std::env::split_paths(&path).flat_map(std::fs::read_dir).flatten().flatten();
+    for program in programs.filter(|program| program.file_name() != "git") {
+        // The first of a name is the one.
+        let _ = std::os::unix::fs::symlink(program.path(), dir.join(program.file_name()));
+    }
+    dir
+}
+
+/// What git ignores was a part of the definition there: "stale: its definition changed".
+#[test]
+fn without_git_a_definition_is_not_taken_for_another() {
+    let factory = tree().file("os/tiny/site.retry", "").file(".gitignore", "*.retry\n");
+    for words in ["init -q", "add .", "-c user.name=n -c user.email=e commit -qm a"] {
+        let git = std::process::Command::new("git")
+            .current_dir(factory.tree())
+            .args(words.split(' '))
+            .status();
+        assert!(git.unwrap().success(), "{words}");
+    }
+    build(&factory, &["os/tiny"]).exits(0);
+    let dir = tempfile::tempdir().unwrap();
+    let ran = |args: &[&str]| {
+        let mut command = factory.command(args);
+        Ran::of(command.env("PATH", without_git(dir.path())).output().unwrap())
+    };
+    let listed = ran(&["image", "list", "tiny"]).exits(0).says("git is not installed");
+    assert!(!listed.out.contains("definition changed"), "{}", listed.out);
+    let planned = ["--accel", "tcg", "plan", "--json", "os/tiny"];
+    let planned = ran(&planned).exits(0).says("git is not installed").out;
+    assert!(!planned.contains("\"factory_inputs\""), "{planned}");
+    let planned = factory.run(&["--accel", "tcg", "plan", "--json", "os/tiny"]).exits(0).out;
+    assert!(planned.contains("\"factory_inputs\""), "{planned}");
+}
