@@ -80,7 +80,8 @@ pub fn all(images: &[Image]) -> Vec<&str> {
 }
 
 /// Publication time of image `id`: now, but after every image of the family, so that a clock set
-/// back does not make it older. A published image keeps its time. Whole seconds.
+/// back does not make it older. A clock that tells what is not [believed](image::is_believed) is no
+/// clock. A published image keeps its time. Whole seconds.
 pub fn published_at(
     images: &[Image],
     family: &str,
@@ -91,9 +92,10 @@ pub fn published_at(
     if let Some(at) = proven().find(|i| i.id == id).and_then(Image::published_at) {
         return at;
     }
+    let clock = Some(now).filter(|now| image::is_believed(*now)).unwrap_or_default().as_second();
     let newest = proven().map(|i| i.age_key().1.as_second()).max();
-    let second = newest.map_or(now.as_second(), |newest| now.as_second().max(newest + 1));
-    jiff::Timestamp::from_second(second).unwrap_or(now)
+    let second = newest.map_or(clock, |newest| clock.max(newest + 1));
+    jiff::Timestamp::from_second(second).unwrap_or_default()
 }
 
 /// What the name of a base refers to.

@@ -226,19 +226,26 @@ impl Image {
     /// Time of publication. `None` if missing, or too late for any image to follow.
     pub fn published_at(&self) -> Option<jiff::Timestamp> {
         let at = self.properties.get(PUBLISHED_AT)?.parse::<jiff::Timestamp>().ok()?;
-        (at.as_second() < LAST_SECOND).then_some(at)
+        is_believed(at).then_some(at)
     }
 
     /// Sort key within a family. Each image is published after all existing ones, whatever clocks
-    /// say; images without a proof come first.
+    /// say; images without a proof come first. One without a date that is believed is the oldest.
     pub fn age_key(&self) -> (bool, jiff::Timestamp, &str) {
         let proven = self.is_ours();
-        let at = self.published_at().filter(|_| proven).unwrap_or(self.created);
+        let created = Some(self.created).filter(|at| is_believed(*at)).unwrap_or_default();
+        let at = self.published_at().filter(|_| proven).unwrap_or(created);
         (proven, at, &self.id)
     }
 }
 
-/// 2900-01-01. No publication writes a later date.
+/// Whether an image that was published then can be followed by another: the date is no later than
+/// the last that a publication writes.
+pub fn is_believed(at: jiff::Timestamp) -> bool {
+    at.as_second() < LAST_SECOND
+}
+
+/// 2900-01-01. No publication writes that date or a later one.
 const LAST_SECOND: i64 = 29_348_006_400;
 
 /// `tags`, with [`TAG`] only if the image is listed.

@@ -384,6 +384,30 @@ fn each_image_is_published_after_all_that_are_there() {
     }
 }
 
+/// A clock was beyond 2900 once, and each later build of the family was not current.
+#[test]
+fn a_clock_that_nobody_believes_does_not_hold_up_the_family() {
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    let of = |id: &str, created: &str, published: jiff::Timestamp| Image {
+        created: at(created),
+        ..with(image(id, "f", 0, Active), image::PUBLISHED_AT, &published.to_string())
+    };
+    let mad = "2977-01-01T00:00:00Z";
+    assert_eq!(published_at(&[], "f", "a", at(mad)), jiff::Timestamp::UNIX_EPOCH);
+    // As such a clock had it written.
+    let mut images = vec![of("a", mad, at(mad))];
+    for (id, now, then) in [
+        ("b", "2026-11-20T10:00:00Z", "2026-11-20T10:00:00Z"),
+        ("c", mad, "2026-11-20T10:00:01Z"),
+        ("d", "2026-11-21T10:00:00Z", "2026-11-21T10:00:00Z"),
+    ] {
+        let when = published_at(&images, "f", id, at(now));
+        assert_eq!(when, at(then), "{id}");
+        images.push(of(id, now, when));
+        assert_eq!(current(&images, "f").unwrap().id, id);
+    }
+}
+
 /// One rule for bases and for commands: of one name what lists show comes before what is hidden.
 #[test]
 fn what_is_shown_comes_before_what_is_hidden_by_its_name() {
