@@ -9,7 +9,7 @@ use super::exit_code::STOPPED;
 use super::latest::LatestLogs;
 use super::outcome::RunError;
 use super::request::Show;
-use crate::engine::run_dir::{ELSEWHERE, EVENTS, LOG, Record, TESTS, tell_ended};
+use crate::engine::run_dir::{ELSEWHERE, EVENTS, LOG, Record, TESTS, latest, tell_ended};
 use crate::log::{EventFile, LogFile, Recorder};
 use crate::model::category::IMAGES;
 use crate::model::definition::Definition;
@@ -129,7 +129,8 @@ impl Results {
     /// Ignores write errors: the caller already reports the reason.
     pub(super) fn not_built(&self, not: &NotBuilt<'_>, events: &Events) -> Option<PathBuf> {
         let now = Timestamp::now();
-        let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
+        let random = uuid::Uuid::new_v4().as_u128() as u32;
+        let run = plan::run_id_after(latest(None, &self.tree).as_deref(), now, random);
         let (target, recorder) = (self.dir(), Recorder::default());
         let dir = target.join("runs").join(&run);
         let known = self.of_tests || self.tree.join(&self.label).is_dir() || target.is_dir();

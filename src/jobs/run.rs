@@ -13,7 +13,7 @@ use super::results::{NotBuilt, Results};
 use super::unchanged::unchanged;
 use super::unplanned::{self, not_planned};
 use crate::engine::Goal;
-use crate::engine::run_dir::{Beginning, RunDir};
+use crate::engine::run_dir::{self, Beginning, RunDir};
 use crate::log;
 use crate::model::definition::{Base, Definition};
 use crate::model::event::{Event, Events, Stage, seconds};
@@ -71,7 +71,9 @@ pub(super) async fn begin(
     events: Events,
 ) -> Result<Begun, RunError> {
     let (begin, now) = (Instant::now(), Timestamp::now());
-    let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
+    let latest = run_dir::latest(Some(&setup.factory.home), &bundle.tree);
+    let random = uuid::Uuid::new_v4().as_u128() as u32;
+    let run = plan::run_id_after(latest.as_deref(), now, random);
     let results = setup.results(bundle);
     results.in_tree()?;
     setup.factory.home.secure()?;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::Home;
 use super::dir::{COMING, GOING, LEDGER, LOCK, NAME, remove};
-use super::record::{read_plan, read_record};
-use crate::plan::Origin;
+use super::record::{directories, read_plan, read_record};
+use crate::plan::{Origin, is_run_id};
 use crate::provider::ledger::Told;
 use crate::provider::local_resources::component;
 use crate::system::durable;
@@ -172,6 +172,15 @@ pub fn indexed(home: &Home) -> io::Result<Vec<IndexedRun>> {
     }
     runs.sort_by(|a, b| a.run.cmp(&b.run));
     Ok(runs)
+}
+
+/// ID of the latest run of a factory tree, and of all runs in `home`: the next one's is later.
+pub fn latest(home: Option<&Home>, tree: &Path) -> Option<String> {
+    let of_home = home.map(|home| fs::read_dir(home.index()));
+    let of_home = of_home.into_iter().flatten().flatten().flatten().map(|entry| entry.path());
+    let names = directories(tree).into_iter().chain(of_home);
+    let names = names.filter_map(|dir| dir.file_name()?.to_str().map(str::to_owned));
+    names.filter(|name| is_run_id(name)).max()
 }
 
 /// Removes incomplete records left by killed runs and sweeps.

@@ -334,3 +334,21 @@ fn a_directory_of_another_user_is_told_with_a_whole_sentence() {
     let CloudError::Refused { hint: Some(hint), .. } = home.check().unwrap_err() else { panic!() };
     assert_eq!(hint, "set IMAGE_FACTORY_HOME to a directory that you alone can change");
 }
+
+/// The workspace may be emptied, and the home forgets what has ended.
+#[test]
+fn the_latest_run_is_of_the_tree_or_of_the_home() {
+    let world = World::new();
+    let tree = world.dir.path().join("tree");
+    assert_eq!(latest(Some(&world.home), &tree), None);
+    let ended = "20261120-231501-a1b2c3";
+    let dir = tree.join("os/target/x/runs").join(ended);
+    fs::create_dir_all(&dir).unwrap();
+    File::create(dir.join(EVENTS)).unwrap();
+    let alive = "20261121-000000-000000";
+    for name in [alive, "zz", ".coming-20301121-000000-000000"] {
+        world.record(&world.at(name), "memory");
+    }
+    assert_eq!(latest(None, &tree).as_deref(), Some(ended));
+    assert_eq!(latest(Some(&world.home), &tree).as_deref(), Some(alive));
+}
