@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use super::{Context, Failure, out};
-use crate::engine::run_dir::{self, LOG, Life, Record};
-use crate::model::event::{Event, Stamped};
+use crate::engine::SshAccess;
+use crate::engine::run_dir::{self, IndexedRun, LOG, Life, Record};
+use crate::model::event::{Event, FinishedImage, Stamped};
 use crate::plan::Plan;
-use crate::text::shell;
+use crate::provider::ledger::Leak;
+use crate::text::{clean, shell};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -80,38 +82,105 @@ struct Told {
     image_name: String,
     at: Timestamp,
     plan: Option<Plan>,
-    record: Option<Record>,
+    ended: Option<Ended>,
+    /// What a run published that did not end.
+    published: Option<String>,
 }
 
 impl Told {
-    fn of(dir: &Path) -> Option<Self> {
-        let record = run_dir::read_record(dir);
-        if let Some(plan) = run_dir::read_plan(dir) {
-            let (run, bundle, cloud) = (plan.run.clone(), plan.bundle.clone(), plan.cloud.clone());
-            return Some(Self {
-                run,
-                bundle,
-                cloud,
-                image_name: plan.image_name.clone(),
-                at: plan.at,
-                plan: Some(plan),
-                record,
-            });
-        }
-        let Stamped { at, event: Event::Started { run, bundle, image_name, cloud, .. } } =
-            run_dir::read_start(dir)?
-        else {
-            return None;
+    fn of(context: &Context, dir: &Path) -> Option<Self> {
+        let plan = run_dir::read_plan(dir);
+        let (run, bundle, cloud, image_name, at) = match &plan {
+            Some(Plan { run, bundle, cloud, image_name, at, .. }) => {
+                (run.clone(), bundle.clone(), cloud.clone(), image_name.clone(), *at)
+            }
+            None => match run_dir::read_start(dir)? {
+                Stamped { at, event: Event::Started { run, bundle, image_name, cloud, .. } } => {
+                    (run, bundle, cloud, image_name, at)
+                }
+                _ => return None,
+            },
         };
-        Some(Self { run, bundle, cloud, image_name, at, plan: None, record })
+        let (ended, published) = end(context, dir, &run);
+        Some(Self { run, bundle, cloud, image_name, at, plan, ended, published })
     }
-}
 
-impl Told {
     /// `ended`, or how a run is that has no result.
     fn state(&self, context: &Context) -> &'static str {
-        if self.record.is_some() { "ended" } else { unfinished(context, &self.run) }
+        if self.ended.is_some() { "ended" } else { unfinished(context, &self.run) }
     }
+
+    fn result(&self) -> Option<&serde_json::Value> {
+        self.ended.as_ref().map(|ended| &ended.json)
+    }
+
+    /// The published image, in words.
+    fn image(&self) -> Option<String> {
+        let of_end = self.ended.as_ref().and_then(|ended| ended.image.as_ref());
+        let of_end = of_end.map(|image| format!("{} {}", image.name, image.id));
+        of_end.or_else(|| Some(format!("{} (published)", self.published.as_ref()?)))
+    }
+}
+
+/// How a run ended.
+struct Ended {
+    outcome: String,
+    seconds: f64,
+    image: Option<FinishedImage>,
+    error: Option<String>,
+    kept: Option<SshAccess>,
+    leaks: Vec<String>,
+    /// The result, or the last event.
+    json: serde_json::Value,
+}
+
+impl From<Record> for Ended {
+    fn from(record: Record) -> Self {
+        let json = serde_json::to_value(&record).expect("records are plain data");
+        let leak = |leak: &Leak| {
+            format!("{} {}: {}", leak.entry.kind.name(), leak.entry.name, leak.reason)
+        };
+        Self {
+            outcome: record.outcome,
+            seconds: record.seconds,
+            image: record.image.map(|image| FinishedImage { id: image.id, name: image.name }),
+            error: record.error,
+            kept: record.kept,
+            leaks: record.leaks.iter().map(leak).collect(),
+            json,
+        }
+    }
+}
+
+/// The end of a run: by its result, in the workspace or in the home, or by its last event where
+/// that is lost. Otherwise the name of what it published.
+fn end(context: &Context, dir: &Path, run: &str) -> (Option<Ended>, Option<String>) {
+    let record =
+        run_dir::read_record(dir).or_else(|| run_dir::read_record(&indexed(context, run)?.dir));
+    if let Some(record) = record {
+        return (Some(record.into()), None);
+    }
+    let heard = run_dir::hear(dir);
+    match heard.finished {
+        Some(event) => (ended_by(event), None),
+        None => {
+            let name = |name: Option<String>| name.map_or("an image".into(), |name| clean(&name));
+            (None, heard.published.map(name))
+        }
+    }
+}
+
+fn ended_by(event: Event) -> Option<Ended> {
+    let json = serde_json::to_value(&event).expect("events are plain data");
+    let Event::Finished { outcome, seconds, image, error, leaks } = event else { return None };
+    // A tree may bring any, and it is shown in lines.
+    let image = image.map(|i| FinishedImage { id: clean(&i.id), name: clean(&i.name) });
+    Some(Ended { outcome: clean(&outcome), seconds, image, error, kept: None, leaks, json })
+}
+
+fn indexed(context: &Context, run: &str) -> Option<IndexedRun> {
+    let all = run_dir::indexed(&context.home).unwrap_or_default();
+    all.into_iter().find(|one| one.run == run)
 }
 
 fn name(dir: &Path) -> String {
@@ -130,14 +199,15 @@ fn find<'a>(dirs: &'a [PathBuf], wanted: Option<&str>) -> Result<&'a Path, Failu
 fn list(context: &Context, dirs: &[PathBuf]) {
     let mut rows = Vec::new();
     for dir in dirs {
-        rows.extend(Told::of(dir));
+        rows.extend(Told::of(context, dir));
     }
     if context.common.json {
         let rows: Vec<_> = rows
             .iter()
             .map(|r| {
                 serde_json::json!({"run": r.run, "bundle": r.bundle,
-                "image_name": r.image_name, "state": r.state(context), "result": r.record})
+                "image_name": r.image_name, "state": r.state(context), "result": r.result(),
+                "published": r.published})
             })
             .collect();
         out(&serde_json::to_string_pretty(&rows).expect("records are plain data"));
@@ -145,25 +215,20 @@ fn list(context: &Context, dirs: &[PathBuf]) {
     }
     out(&format!("{:<22}  {:<24}  {:<10}  {:>7}  IMAGE", "RUN", "BUNDLE", "OUTCOME", "SECONDS"));
     for row in rows {
-        let state = row.state(context);
-        let Told { run, bundle, record, .. } = row;
-        let (outcome, seconds) = match &record {
+        let (outcome, seconds) = match &row.ended {
             Some(r) => (r.outcome.as_str(), format!("{:.0}", r.seconds)),
-            None => (state, String::new()),
+            None => (row.state(context), String::new()),
         };
-        let image = record
-            .as_ref()
-            .and_then(|r| r.image.as_ref())
-            .map_or("-".into(), |i| format!("{} {}", i.name, i.id));
+        let image = row.image().unwrap_or_else(|| "-".into());
+        let Told { run, bundle, .. } = &row;
         out(&format!("{run:<22}  {bundle:<24}  {outcome:<10}  {seconds:>7}  {image}"));
     }
 }
 
 /// State of a run without a result.
 fn unfinished(context: &Context, run: &str) -> &'static str {
-    let indexed =
-        run_dir::indexed(&context.home).unwrap_or_default().into_iter().find(|one| one.run == run);
-    match indexed.map(|one| one.life).or_else(|| run_dir::life_elsewhere(&context.home, run)) {
+    let life = indexed(context, run).map(|one| one.life);
+    match life.or_else(|| run_dir::life_elsewhere(&context.home, run)) {
         Some(Life::Alive) => "running",
         Some(Life::Dead(_)) => "died",
         // A run leaves the index when it ends, with a result, or by a sweep.
@@ -173,43 +238,36 @@ fn unfinished(context: &Context, run: &str) -> &'static str {
 }
 
 fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
-    let recorded = Told::of(dir);
+    let recorded = Told::of(context, dir);
     let recorded = recorded.ok_or_else(|| {
         Failure::host(format!("{}: neither plan.json nor events.jsonl is readable", dir.display()))
     })?;
-    let state = recorded.state(context);
-    let Told { run, bundle, cloud, at, plan, record, .. } = recorded;
+    let (state, image) = (recorded.state(context), recorded.image());
     if context.common.json {
-        let shown = serde_json::json!({ "plan": plan, "state": state, "result": record });
+        let shown = serde_json::json!({ "plan": recorded.plan, "state": state,
+            "result": recorded.result(), "published": recorded.published });
         out(&serde_json::to_string_pretty(&shown).expect("records are plain data"));
         return Ok(());
     }
+    let Told { run, bundle, cloud, at, ended, .. } = recorded;
     out(&format!(
         "run       {run}\nbundle    {bundle}\ncloud     {cloud}\nstarted   {at:.0}\ndirectory {}",
         dir.display()
     ));
-    match record {
+    match &ended {
         None => out(&format!("outcome   {state}")),
-        Some(r) => {
-            out(&format!("outcome   {} after {:.1} s", r.outcome, r.seconds));
-            if let Some(e) = r.error {
-                out(&format!("error     {e}"));
-            }
-            if let Some(i) = r.image {
-                out(&format!("image     {} {}", i.name, i.id));
-            }
-            if let Some(kept) = r.kept {
-                out(&format!("left up   {}: {}", kept.machine, shell::line(&kept.ssh)));
-            }
-            for leak in r.leaks {
-                out(&format!(
-                    "leaked    {} {}: {}",
-                    leak.entry.kind.name(),
-                    leak.entry.name,
-                    leak.reason
-                ));
-            }
-        }
+        Some(r) => out(&format!("outcome   {} after {:.1} s", r.outcome, r.seconds)),
     }
+    if let Some(error) = ended.as_ref().and_then(|r| r.error.as_ref()) {
+        out(&format!("error     {error}"));
+    }
+    if let Some(image) = image {
+        out(&format!("image     {image}"));
+    }
+    let Some(ended) = ended else { return Ok(()) };
+    if let Some(kept) = ended.kept {
+        out(&format!("left up   {}: {}", kept.machine, shell::line(&kept.ssh)));
+    }
+    ended.leaks.iter().for_each(|leak| out(&format!("leaked    {leak}")));
     Ok(())
 }

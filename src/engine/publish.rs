@@ -114,6 +114,13 @@ async fn tell_current(site: &BuildContext<'_>, image: &Image) {
     }
 }
 
+/// Name of the image that was published, if `text` is what was said of it then.
+pub(super) fn told_name(text: &str) -> Option<&str> {
+    let meant = || text.strip_prefix("family ")?.strip_suffix(" now")?.split_once(" means ");
+    let not_current = || text.split_once(" is not current: ");
+    meant().map(|(_, name)| name).or_else(|| not_current().map(|(name, _)| name))
+}
+
 /// What became of a publication, seen by the way home: the staged image is deleted, or it is
 /// published. What could not be deleted is for `sweep` to settle.
 pub(super) async fn settled(

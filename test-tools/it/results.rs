@@ -440,6 +440,36 @@ fn a_run_that_died_is_swept_once_and_said_to_be() {
     said("swept");
 }
 
+/// The disk was full when the result was written: a run that had published was `swept`, image `-`.
+#[test]
+fn a_run_whose_result_is_lost_is_told_by_its_last_event() {
+    let id = "20261120-231501-a1b2c3";
+    let event = |event: serde_json::Value| {
+        let mut event = event;
+        event["at"] = "2026-11-20T23:15:01Z".into();
+        format!("{event}\n")
+    };
+    let started = event(serde_json::json!({ "event": "started", "run": id, "bundle": "os/tiny",
+        "purpose": "building", "image_name": "", "cloud": "local" }));
+    let publishing = event(serde_json::json!({ "event": "stage_started", "stage": "publish" }));
+    let meant =
+        event(serde_json::json!({ "event": "note", "text": "family tiny means tiny-2 now" }));
+    let finished = event(serde_json::json!({ "event": "finished", "outcome": "incomplete",
+        "seconds": 2.5, "image": { "id": "i-1", "name": "tiny-2" }, "error": "full",
+        "leaks": [] }));
+    let dir = format!("os/target/tiny/runs/{id}");
+    let killed = started + &publishing + &meant;
+    let factory = tiny()
+        .file(&format!("{dir}/events.jsonl"), &killed)
+        .file(&format!("{dir}/result.json"), "");
+    factory.run(&["run", "list"]).exits(0).says("swept").says("tiny-2 (published)");
+    factory.run(&["run", "show"]).exits(0).says("image     tiny-2 (published)");
+    let factory = factory.file(&format!("{dir}/events.jsonl"), &(killed + &finished));
+    factory.run(&["run", "list"]).exits(0).says("incomplete").says("tiny-2 i-1");
+    factory.run(&["run", "show"]).exits(0).says("outcome   incomplete").says("error     full");
+    factory.run(&["run", "list", "--json"]).exits(0).says("\"state\": \"ended\"");
+}
+
 /// Two of one minute: the first line, the log and the stream of the second named the image of the
 /// first.
 #[test]

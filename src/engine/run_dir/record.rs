@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::dir::{EVENTS, PLAN, RESULT};
-use crate::engine::SshAccess;
+use crate::engine::{SshAccess, publish};
 use crate::log;
-use crate::model::event::{Event, Stamped};
+use crate::model::event::{Event, Stage, Stamped};
 use crate::model::image::Image;
 use crate::plan::Plan;
 use crate::provider::ledger::Leak;
@@ -62,6 +62,38 @@ pub fn read_start(dir: &Path) -> Option<Stamped> {
             .filter(|s| matches!(s.event, Event::Started { .. }))
     };
     bytes.split(|b| *b == b'\n').find_map(started)
+}
+
+/// What the events of a run tell of its end.
+#[derive(Debug, Default, PartialEq)]
+pub struct Heard {
+    /// [`Event::Finished`]. `None`: it did not end.
+    pub finished: Option<Event>,
+    /// It published an image, with this name if that was said.
+    pub published: Option<Option<String>>,
+}
+
+/// Reads the end of a run from `events.jsonl`: `result.json` may be lost, and a run that is killed
+/// after its publication writes none.
+pub fn hear(dir: &Path) -> Heard {
+    let text = read_text(dir, EVENTS).unwrap_or_default();
+    let (mut heard, mut publishes) = (Heard::default(), false);
+    for Stamped { event, .. } in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+        match event {
+            Event::StageStarted { stage: Stage::Publish } => publishes = true,
+            Event::StageDone { stage: Stage::Publish, .. } => {
+                heard.published.get_or_insert_default();
+            }
+            Event::Note { text } | Event::Warning { text } if publishes => {
+                if let Some(name) = publish::told_name(&text) {
+                    heard.published = Some(Some(name.to_owned()));
+                }
+            }
+            Event::Finished { .. } => heard.finished = Some(event),
+            _ => {}
+        }
+    }
+    heard
 }
 
 /// A text of a run, `build.log` or `events.jsonl`. The tree is untrusted: follows no link, never

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::dir::{COMING, GOING, LEDGER, LOCK};
+use super::record::Heard;
 use super::*;
 use crate::engine::SshAccess;
+use crate::model::event::Event;
 use crate::provider::fake::Memory;
 use crate::provider::ledger::{Kind, Ledger, LedgerError, Made};
 use crate::provider::{CloudError, Provider};
@@ -351,4 +353,36 @@ fn the_latest_run_is_of_the_tree_or_of_the_home() {
     }
     assert_eq!(latest(None, &tree).as_deref(), Some(ended));
     assert_eq!(latest(Some(&world.home), &tree).as_deref(), Some(alive));
+}
+
+/// Its result was lost, or it was killed after its publication: `swept`, and no image.
+#[test]
+fn events_tell_the_end_of_a_run_without_a_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let hears = |events: &[serde_json::Value]| {
+        let lines = events.iter().map(|event| {
+            let mut event = event.clone();
+            event["at"] = "2026-11-20T23:15:01Z".into();
+            format!("{event}\n")
+        });
+        // The last line may be cut.
+        let text = lines.collect::<String>() + "{\"at\":";
+        fs::write(dir.path().join(EVENTS), text).unwrap();
+        hear(dir.path())
+    };
+    let began = serde_json::json!({ "event": "stage_started", "stage": "publish" });
+    let note = |text: &str| serde_json::json!({ "event": "note", "text": text });
+    let done = serde_json::json!({ "event": "stage_done", "stage": "publish", "seconds": 1.0 });
+    let meant = note("family x means x-2 now");
+    assert_eq!(hear(dir.path()), Heard::default());
+    assert_eq!(hears(&[meant.clone(), began.clone()]), Heard::default());
+    let named = Some(Some("x-2".to_owned()));
+    assert_eq!(hears(&[began.clone(), meant, done.clone()]).published, named);
+    let other = note("x-2 is not current: it is hidden, and `x` means no image");
+    assert_eq!(hears(&[began.clone(), other]).published, named);
+    assert_eq!(hears(&[began, done]).published, Some(None));
+    let finished = serde_json::json!({ "event": "finished", "outcome": "incomplete",
+        "seconds": 2.5, "image": { "id": "i", "name": "x-2" }, "error": "e", "leaks": [] });
+    let heard = hears(&[finished]).finished;
+    assert!(matches!(heard, Some(Event::Finished { image: Some(i), .. }) if i.id == "i"));
 }
