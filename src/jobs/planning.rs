@@ -129,7 +129,7 @@ pub(super) async fn make_plan(
     unfit
         .errors
         .extend(lacks.into_iter().map(|(what, hint)| Diagnostic::error(None, what).hint(hint)));
-    unfit.errors.extend(unreadable);
+    unfit.errors.extend(unreadable.filter(|_| matches!(purpose, Purpose::Build { .. })));
     if matches!(purpose, Purpose::Build { .. }) {
         unfit.errors.extend(unrenderable(setup, bundle, &plan, cx).await?);
     }
@@ -144,8 +144,8 @@ pub(super) async fn make_plan(
 fn unknown_inputs(host: &ControllerFacts, purpose: Purpose) -> Option<String> {
     let is_told = host.inputs.is_none() && matches!(purpose, Purpose::Build { .. });
     is_told.then(|| {
-        "what the definition consists of is not known (a file cannot be read, or the tree is a git \
-            repository and git is not installed): the image gets no factory_inputs"
+        "what the definition consists of is not known, because its tree is a git repository and git \
+            is not installed: the image gets no factory_inputs"
             .to_owned()
     })
 }
@@ -191,6 +191,8 @@ pub(super) async fn host_facts(
     };
     let (inputs, unreadable) = match inputs {
         Ok(inputs) => (Some(inputs), None),
+        // What git ignores is not known; no file is at fault.
+        Err((path, _)) if path == bundle.tree => (None, None),
         Err((path, e)) => {
             let place = Location { file: path, line: 0, column: 0 };
             (None, Some(Diagnostic::error(place, format!("cannot be read: {e}"))))

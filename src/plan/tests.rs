@@ -496,7 +496,7 @@ fn a_run_comes_after_all_that_are_there_whatever_the_clock_says() {
     for later in [&*mine, "20261127-113827-f423ff", "20271127-235959-f423ff", "29770101-000000-0"] {
         let later = format!("{later:0<22}");
         let id = after(Some(&later));
-        assert!(super::names::is_run_id(&id) && *id > *later, "{id} after {later}");
+        assert!(super::is_run_id(&id) && *id > *later, "{id} after {later}");
         assert!(super::run_id_after(Some(&id), now, 5) > id);
     }
 }
