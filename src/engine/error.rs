@@ -19,6 +19,9 @@ pub enum BuildError {
     /// The machine came up but not far enough to be used; `console` is its last lines.
     #[error("{machine}: {reason}")]
     NotReady { machine: String, reason: String, console: Vec<String> },
+    /// The cloud deleted the machine or does not run it, which says nothing of its image.
+    #[error("{machine}: {reason}")]
+    MachineLost { machine: String, reason: String, console: Vec<String> },
     #[error("source {script}: {reason}")]
     Source { script: String, reason: String },
     #[error("source: {0}")]

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use ssh_key::{PrivateKey, PublicKey};
 
 use super::answer::{self, NoAnswer, say};
-use super::signs::Signs;
-use super::{BuildContext, BuildError, Goal, SshAccess, cloud_init, console, ready, tidy, watch};
+use super::{
+    BuildContext, BuildError, Goal, SshAccess, cloud_init, console, ready, signs, tidy, watch,
+};
 use crate::guest::{Remote, RemoteError, Target, keys};
 use crate::model::image::{self, Image};
 use crate::model::placement::{Placement, Security};
@@ -27,7 +28,7 @@ pub struct Running {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub machine: String,
-    /// 32 hexadecimal digits, or the actual content.
+    /// 32 hexadecimal digits, or what there is in their place.
     pub machine_id: Result<String, String>,
     /// OpenSSH's one-line form, without comments.
     pub host_keys: Vec<String>,
@@ -51,21 +52,28 @@ impl Running {
         Ok(SshAccess { machine: self.machine.name.clone(), ssh })
     }
 
-    pub(super) async fn identity(&self) -> Result<Identity, BuildError> {
-        let machine_id = match answer::machine_id(&*self.remote, Duration::from_secs(60)).await {
+    /// Its identity. A machine without a valid machine-id has one too; a machine that cannot be
+    /// asked is not ready.
+    pub(super) async fn identity(&self, site: &BuildContext<'_>) -> Result<Identity, BuildError> {
+        let asked = answer::machine_id(&*self.remote, Duration::from_secs(60));
+        Ok(self.identified(match site.cx.cancel.or(asked).await? {
             Ok(id) => Ok(id),
             Err(NoAnswer::Strange { said, .. }) => Err(said),
-            Err(reason) => {
-                let (machine, reason) =
-                    (self.machine.name.clone(), format!("cannot read its machine-id: {reason}"));
-                return Err(BuildError::NotReady { machine, reason, console: Vec::new() });
+            Err(NoAnswer::Remote(e)) => {
+                let reason = format!("cannot read its machine-id: {e}");
+                return Err(not_ready(site, &self.machine, reason).await);
             }
-        };
-        Ok(Identity {
+            // Whatever the machine does in place of an answer: it has none.
+            Err(none) => Err(none.to_string()),
+        }))
+    }
+
+    pub(super) fn identified(&self, machine_id: Result<String, String>) -> Identity {
+        Identity {
             machine: self.machine.name.clone(),
             machine_id,
             host_keys: self.target.host_keys.iter().map(plain_key).collect(),
-        })
+        }
     }
 }
 
@@ -248,12 +256,8 @@ pub(super) fn disk_gib(wanted: &MachinePlan, image: &Image, grow_gib: u64) -> u6
     if grow_gib > 0 { needs + grow_gib } else { wanted.disk_gib.unwrap_or(0).max(needs) }
 }
 
-/// While waiting for SSH, poll the cloud this many times less often than when it is the only source
-/// of information.
-const SELDOM: u32 = 18;
-
-/// Retries SSH until it answers. A young machine fails in any way, so the last error is reported
-/// only at the deadline. Fails at once if the machine is off, stuck, or in trouble on its console.
+/// Retries SSH until it answers. Fails at once if the machine is off, stuck, or in trouble on its
+/// console, however long a login hangs.
 pub(super) async fn reach(
     site: &BuildContext<'_>,
     machine: &Machine,
@@ -261,9 +265,22 @@ pub(super) async fn reach(
     deadline: Instant,
 ) -> Result<Arc<dyn Remote>, BuildError> {
     site.cx.events.doing(format!("waiting for SSH of {}", machine.name));
+    tokio::select! {
+        biased;
+        reached = answers(site, machine, target, deadline) => reached,
+        over = signs::hopeless(site, machine) => Err(over),
+    }
+}
+
+/// A young machine fails in any way, so the last error is reported only at the deadline.
+async fn answers(
+    site: &BuildContext<'_>,
+    machine: &Machine,
+    target: &Target,
+    deadline: Instant,
+) -> Result<Arc<dyn Remote>, BuildError> {
     let begin = Instant::now();
-    let (mut pause, mut looked) = (Duration::from_millis(250), begin);
-    let mut signs = Signs::default();
+    let mut pause = Duration::from_millis(250);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let attempt = site
@@ -273,10 +290,6 @@ pub(super) async fn reach(
             Ok(remote) => return Ok(remote),
             Err(e) => e,
         };
-        if looked.elapsed() >= site.cloud.compute().poll_interval() * SELDOM {
-            signs.look(site, machine).await?;
-            looked = Instant::now();
-        }
         if Instant::now() > deadline {
             let reason = format!(
                 "SSH not ready after {} s: {error}{}",
@@ -290,19 +303,29 @@ pub(super) async fn reach(
     }
 }
 
+/// The error of a machine that does not do what it is to do: its own, unless the cloud lost it.
 pub(super) async fn not_ready(
     site: &BuildContext<'_>,
     machine: &Machine,
     reason: String,
 ) -> BuildError {
+    if let Err(e) = signs::lost(site, machine).await {
+        return e;
+    }
+    let console = shown_tail(site, machine).await;
+    BuildError::NotReady { machine: machine.name.clone(), reason, console }
+}
+
+/// The end of the console, which is told too.
+pub(super) async fn shown_tail(site: &BuildContext<'_>, machine: &Machine) -> Vec<String> {
     let console = console_tail(site, machine).await;
     for line in &console {
         site.cx.events.output("console", line);
     }
-    BuildError::NotReady { machine: machine.name.clone(), reason, console }
+    console
 }
 
-pub(super) async fn console_tail(site: &BuildContext<'_>, machine: &Machine) -> Vec<String> {
+async fn console_tail(site: &BuildContext<'_>, machine: &Machine) -> Vec<String> {
     site.cloud
         .compute()
         .console_log(machine)

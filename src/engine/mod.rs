@@ -93,11 +93,13 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
     let mut up = None;
     let result = line(site, &mut up).await;
     // A machine that filled the disk is not left to it.
-    // Nor does a publication whose checks were passed leave anything to look at in it.
+    // Nor does a publication whose checks were passed leave anything to look at in it, nor a cloud
+    // that lost it.
     let looked_at = |e: &BuildError| {
         let ends =
             matches!(e, BuildError::Space(_) | BuildError::Unsettled(_) | BuildError::Amiss { .. });
-        !e.is_cancelled() && !ends
+        let lost = matches!(e, BuildError::MachineLost { .. });
+        !e.is_cancelled() && !ends && !lost
     };
     let keep = site.keep_on_failure && result.as_ref().is_err_and(looked_at);
     if let Some(kept) = up.filter(|_| keep) {
@@ -137,7 +139,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             }
             provisioned?;
             if plan.smoke.is_some() {
-                identities.push(builder.identity().await?);
+                identities.push(builder.identity(site).await?);
             }
             let build_key = builder.login_key();
             site.stage(Stage::Tidy, tidy::run(site, &builder)).await?;

@@ -1,5 +1,5 @@
 //! Observes a booting machine through the cloud and its console: reports problems as they appear,
-//! and ends a hopeless wait.
+//! and ends a hopeless wait. Says whether it was the cloud that lost a machine.
 use std::time::{Duration, Instant};
 
 use super::{BuildContext, BuildError, console, machine};
@@ -24,6 +24,58 @@ pub(super) struct Signs {
 /// host.
 const STUCK: u32 = 2;
 
+/// Polls of a machine that is waited for are this many times rarer than where they are the only
+/// source of information.
+const SELDOM: u32 = 18;
+/// Maximum interval between them: whoever waits learns of a machine's end within a minute.
+const SELDOM_MOST: Duration = Duration::from_secs(20);
+
+fn seldom(poll: Duration) -> Duration {
+    (poll * SELDOM).min(SELDOM_MOST)
+}
+
+/// Looks at a machine that is waited for until it will not get any further; returns why. Safe to
+/// drop.
+pub(super) async fn hopeless(site: &BuildContext<'_>, machine: &Machine) -> BuildError {
+    let poll = site.cloud.compute().poll_interval();
+    let mut signs = Signs::default();
+    loop {
+        // What is seen once may be a hiccup, and is looked at again soon.
+        let pause = if signs.stuck > 0 { poll } else { seldom(poll) };
+        if let Err(e) = site.cx.cancel.pause(pause).await {
+            return e.into();
+        }
+        if let Err(e) = signs.look(site, machine).await {
+            return e;
+        }
+    }
+}
+
+/// Fails if the cloud lost the machine: it is gone, or does not run and did not panic. What failed
+/// on it says nothing of its image then, nor where the cloud does not tell.
+pub(super) async fn lost(site: &BuildContext<'_>, machine: &Machine) -> Result<(), BuildError> {
+    let compute = site.cloud.compute();
+    let mut stuck = 0;
+    let reason = loop {
+        match site.cx.cancel.or(compute.power(machine)).await?? {
+            Power::On | Power::Off => return Ok(()),
+            Power::Gone(why) => break format!("it is gone: {why}"),
+            Power::Stuck(_) if stuck + 1 < STUCK => stuck += 1,
+            Power::Stuck(_) if trouble(site, machine).await.is_some() => return Ok(()),
+            Power::Stuck(why) => break format!("it does not run: {why}"),
+        }
+        site.cx.cancel.pause(compute.poll_interval()).await?;
+    };
+    let console = machine::shown_tail(site, machine).await;
+    Err(BuildError::MachineLost { machine: machine.name.clone(), reason, console })
+}
+
+/// A fatal message on the machine's console.
+pub(super) async fn trouble(site: &BuildContext<'_>, machine: &Machine) -> Option<String> {
+    let text = site.cloud.compute().console_log(machine).await.ok()?;
+    console::trouble(&text).map(|seen| format!("its console says: {seen}"))
+}
+
 impl Signs {
     /// Polls once. Fails if the machine will not get any further.
     pub(super) async fn look(
@@ -41,7 +93,10 @@ impl Signs {
             },
             Ok(Power::Off) => Some("it powered itself off".into()),
             Ok(Power::Gone(why)) => Some(format!("it is gone: {why}")),
-            Ok(Power::Stuck(why)) => Some(format!("it does not run: {why}")),
+            Ok(Power::Stuck(why)) => match trouble(site, machine).await {
+                Some(seen) => Some(seen),
+                None => Some(format!("it does not run: {why}")),
+            },
         };
         match reason {
             Some(reason) => Err(machine::not_ready(site, machine, reason).await),
@@ -84,6 +139,20 @@ mod tests {
     use crate::provider::{Provider, RunCx};
     use crate::system::cancel::Cancel;
     use std::sync::{Arc, Mutex};
+
+    /// Each poll of OpenStack is a request, every 5 s at most. It was asked every 90 s, and twice
+    /// before a server in ERROR counted as lost.
+    #[test]
+    fn a_machine_that_is_waited_for_is_seen_to_end_within_a_minute() {
+        for (poll, pause) in [(500, 9_000), (5_000, 20_000), (30_000, 20_000)] {
+            let poll = Duration::from_millis(poll);
+            assert_eq!(seldom(poll), Duration::from_millis(pause));
+        }
+        let poll = Duration::from_secs(5);
+        // A look that sees it stuck, those after it, and those of `lost`.
+        let looks = seldom(poll) + poll * (STUCK - 1) + poll * (STUCK - 1);
+        assert!(looks <= Duration::from_secs(30), "{looks:?}");
+    }
 
     #[derive(Clone, Default)]
     struct Warned(Arc<Mutex<Vec<String>>>);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::machine::Running;
-use super::{BuildContext, console};
+use super::{BuildContext, signs};
 use crate::guest::{Remote, RemoteError, Target};
 use crate::log::sentences;
 
@@ -83,7 +83,7 @@ pub(super) async fn lost(
                 (answered, silent) = (Instant::now(), false);
             }
             Err(e) if answered.elapsed() > pace.silence.min(patience) => {
-                if let Some(why) = told(site, running).await {
+                if let Some(why) = signs::trouble(site, &running.machine).await {
                     return why;
                 }
                 if answered.elapsed() > patience {
@@ -119,7 +119,7 @@ pub(super) async fn verdict(
         if let Some(why) = dead(site, running, &mut stuck).await {
             return Some(why);
         }
-        if let Some(why) = told(site, running).await {
+        if let Some(why) = signs::trouble(site, &running.machine).await {
             return Some(why);
         }
         if begin.elapsed() > pace.silence {
@@ -153,12 +153,6 @@ async fn dead(site: &BuildContext<'_>, running: &Running, stuck: &mut u32) -> Op
         Err(_) => {}
     }
     None
-}
-
-/// A fatal message on the console of a silent machine.
-async fn told(site: &BuildContext<'_>, running: &Running) -> Option<String> {
-    let text = site.cloud.compute().console_log(&running.machine).await.ok()?;
-    console::trouble(&text).map(|seen| format!("its console says: {seen}"))
 }
 
 async fn asked(site: &BuildContext<'_>, running: &Running, pace: Pace) -> Result<(), RemoteError> {

@@ -81,6 +81,7 @@ impl RunError {
                 BuildError::Cloud(_)
                 | BuildError::Unsettled(_)
                 | BuildError::NotReady { .. }
+                | BuildError::MachineLost { .. }
                 | BuildError::Io { .. }
                 | BuildError::Wall(_)
                 | BuildError::Space(_)
@@ -126,6 +127,19 @@ mod tests {
         let error = BuildError::Unreadable { path: "images/x/tests/page".into(), source };
         assert!(error.to_string().starts_with("cannot read images/x/tests/page: "), "{error}");
         assert_eq!(RunError::Build(error).exit_code(), BUNDLE);
+    }
+
+    /// A machine of the checks that the cloud lost; a builder that a step took away.
+    #[test]
+    fn what_the_cloud_loses_is_its_fault_and_what_a_step_takes_away_is_the_steps() {
+        let code = |error| RunError::Build(error).exit_code();
+        let (machine, name) = ("factory-r1-smoke-a".to_owned(), "reboot".to_owned());
+        let (reason, console) = (String::new(), Vec::new());
+        let lost = BuildError::MachineLost { machine, reason, console };
+        assert_eq!(code(lost), CLOUD);
+        assert_eq!(code(BuildError::Step { index: 0, name, reason: String::new() }), PROVISION);
+        let (reason, console) = (String::new(), Vec::new());
+        assert_eq!(code(BuildError::BuilderLost { reason, console }), PROVISION);
     }
 
     #[test]

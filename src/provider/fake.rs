@@ -96,9 +96,11 @@ impl Memory {
         self.world().missing_prerequisites = missing_prerequisites;
     }
 
-    /// Lets a machine be seen in another state.
+    /// Lets a machine that is there, or will be, be seen in another state.
     pub fn set_power(&self, name: &str, power: Power) {
-        self.world()
+        let mut world = self.world();
+        world.powers.insert(name.into(), power.clone());
+        world
             .machines
             .values_mut()
             .filter(|m| m.name == name)

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use super::{Finding, Results};
 use crate::engine::answer::{self, BootId, NoAnswer, say, say_as_root};
 use crate::engine::machine::{self, Running};
-use crate::engine::{BuildContext, BuildError, cloud_init, console};
+use crate::engine::{BuildContext, BuildError, cloud_init, console, signs};
 use crate::guest::{Target, keys};
 use crate::log::sentences;
 use crate::model::check::{DISRUPTIVE, DisruptiveCheck};
-use crate::model::error_kind::ErrorKind;
 use crate::model::event::Verdict;
 use crate::model::placement::VolumePlan;
 use crate::plan::MachinePlan;
@@ -38,10 +37,8 @@ impl From<CloudError> for Failed {
         match e {
             CloudError::Unable { reason, .. } => Self::Unable(reason),
             CloudError::Cancelled(_) | CloudError::Ledger(_) => Self::Stop(e.into()),
-            // A guest that does not shut down, or does not let go of a disk, shows in these.
-            e if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::Deadline) => {
-                Self::Bad(e.to_string())
-            }
+            // A guest that does not shut down, or does not let go of a disk, shows in this.
+            CloudError::Deadline { .. } => Self::Bad(e.to_string()),
             e => Self::Refused(e.to_string()),
         }
     }
@@ -50,9 +47,7 @@ impl From<CloudError> for Failed {
 /// An operation in which the guest has no part: whatever fails, it is not the image.
 fn by_cloud(e: impl Into<BuildError>) -> Failed {
     match e.into() {
-        BuildError::Cloud(
-            e @ (CloudError::Refused { .. } | CloudError::Deadline { .. } | CloudError::Io { .. }),
-        ) => Failed::Refused(e.to_string()),
+        BuildError::Cloud(e @ CloudError::Deadline { .. }) => Failed::Refused(e.to_string()),
         e => e.into(),
     }
 }
@@ -61,8 +56,8 @@ impl From<BuildError> for Failed {
     fn from(e: BuildError) -> Self {
         match e {
             BuildError::Cloud(e) => e.into(),
-            BuildError::Cancelled(_) => Self::Stop(e),
-            e => Self::Bad(e.to_string()),
+            BuildError::NotReady { .. } => Self::Bad(e.to_string()),
+            e => Self::Stop(e),
         }
     }
 }
@@ -125,6 +120,10 @@ pub(super) async fn all(
             DisruptiveCheck::Rescue => lot.rescue().await,
             DisruptiveCheck::Snapshot => lot.snapshot(results.smoke.other.as_ref()).await,
         };
+        let tried = match tried {
+            Err(failed) => Err(lot.weighed(failed).await),
+            passed => passed,
+        };
         let (verdict, reason) = match tried {
             Ok(seen) => (Verdict::Passed, seen),
             Err(Failed::Unable(why)) => (Verdict::Skipped, why),
@@ -176,6 +175,23 @@ impl Subject<'_> {
         Ok(self.site.cx.cancel.or(answer::boot_id(&*self.second.remote, SCRIPT)).await??)
     }
 
+    /// Whose fault a failure is, as the machine's console and the cloud tell.
+    async fn weighed(&self, failed: Failed) -> Failed {
+        let machine = &self.second.machine;
+        match failed {
+            // One that has panicked does not do what the cloud asks of it.
+            Failed::Refused(why) => match signs::trouble(self.site, machine).await {
+                Some(seen) => Failed::Bad(format!("{why}; {seen}")),
+                None => Failed::Refused(why),
+            },
+            Failed::Bad(why) => match signs::lost(self.site, machine).await {
+                Ok(()) => Failed::Bad(why),
+                Err(e) => Failed::Stop(e),
+            },
+            known => known,
+        }
+    }
+
     async fn screen(&mut self) -> Result<String, Failed> {
         let url = self.site.cloud.compute().console_url(&self.second.machine);
         let url = url.await.map_err(by_cloud)?;
@@ -195,11 +211,9 @@ impl Subject<'_> {
             self.rest().await?;
         }
         let begin = Instant::now();
-        self.site
-            .cloud
-            .compute()
-            .reboot(&self.site.cx.within(self.action_time()), &self.second.machine, how)
-            .await?;
+        let within = self.site.cx.within(self.action_time());
+        let done = self.site.cloud.compute().reboot(&within, &self.second.machine, how).await;
+        done.map_err(|e| if how == Reboot::Hard { by_cloud(e) } else { e.into() })?;
         self.back(&before).await?;
         let seconds = begin.elapsed().as_secs();
         let state = self.said(include_str!("../../../templates/guest/trials/settled.sh")).await?;
@@ -344,21 +358,35 @@ impl Subject<'_> {
         let begin = Instant::now();
         let user_data = cloud_init::builder_user_data(login.public_key(), &host);
         let booted = machine::boot(site, other, (&image, 0), user_data).await.map_err(by_cloud)?;
-        let target = Target {
+        // From here on it is the copy that is tried.
+        self.second.target = Target {
             host: booted.host.clone(),
             port: booted.port,
             user: self.second.target.user.clone(),
             key: login,
             host_keys: vec![host.public_key().clone()],
         };
-        let remote = machine::reach(site, &booted, &target, self.deadline()).await?;
-        let size = include_str!("../../../templates/guest/trials/size.sh");
-        let size = cx.cancel.or(say(&*remote, size, SCRIPT)).await??;
+        self.second.machine = booted;
+        let Running { machine, target, .. } = &self.second;
+        self.second.remote = machine::reach(site, machine, target, self.deadline()).await?;
+        let size = self.said(include_str!("../../../templates/guest/trials/size.sh")).await?;
         let flavor = other.flavor.as_ref().map(|f| format!("{}: ", f.name)).unwrap_or_default();
-        Ok(format!(
-            "boots in {} s on {flavor}{}",
-            begin.elapsed().as_secs(),
-            sentences::first_line(&size)
-        ))
+        Ok(format!("boots in {} s on {flavor}{size}", begin.elapsed().as_secs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nova and Cinder refuse with 409 as with any other status: a conflict was the image's fault.
+    #[test]
+    fn a_refusal_blames_nobody_and_a_guest_that_does_not_let_go_its_image() {
+        let refused = || CloudError::refused("detach the volume", "it is busy");
+        let late = || CloudError::Deadline { what: "detach".into(), after: VOLUME };
+        assert!(matches!(Failed::from(refused()), Failed::Refused(_)));
+        assert!(matches!(by_cloud(refused()), Failed::Refused(_)));
+        assert!(matches!(Failed::from(late()), Failed::Bad(_)));
+        assert!(matches!(by_cloud(late()), Failed::Refused(_)));
     }
 }

@@ -7,7 +7,7 @@ use ssh_key::PrivateKey;
 use super::{Candidate, Finding, Results};
 use crate::engine::answer::{self, Question, Told};
 use crate::engine::machine::{Identity, Running};
-use crate::engine::{BuildContext, BuildError};
+use crate::engine::{BuildContext, BuildError, signs};
 use crate::guest::{Exit, RemoteError, Target};
 use crate::model::check::{OUTSIDE, OutsideCheck, ROOT_SSH};
 use crate::model::event::Verdict;
@@ -76,8 +76,7 @@ impl Pair<'_> {
     /// Two machines of an image, and its builder, must share neither host key nor machine-id.
     async fn duplicates(&self, site: &BuildContext<'_>) -> Result<Duplicates, BuildError> {
         let begin = Instant::now();
-        let both = async { tokio::join!(self.first.identity(), self.second.identity()) };
-        let (a, b) = site.cx.cancel.or(both).await?;
+        let (a, b) = tokio::join!(identity(self.first, site), identity(self.second, site));
         let mut seen: Vec<Identity> = self.candidate.earlier.to_vec();
         seen.extend([a?, b?]);
         let (mut keys, mut ids) = (Vec::new(), Vec::new());
@@ -97,6 +96,14 @@ impl Pair<'_> {
             }
         }
         Ok(Duplicates { begin, machines: seen.len(), keys, ids })
+    }
+}
+
+/// A machine that the cloud runs and that does not tell its machine-id has none.
+async fn identity(running: &Running, site: &BuildContext<'_>) -> Result<Identity, BuildError> {
+    match running.identity(site).await {
+        Err(BuildError::NotReady { reason, .. }) => Ok(running.identified(Err(reason))),
+        known => known,
     }
 }
 
@@ -125,8 +132,9 @@ async fn build_key_refused(
         [running.target.user.as_str(), "root"].map(|user| opened(running, user, key, results))
     });
     let tried = futures_util::future::join_all(logins);
-    let trouble: Vec<String> =
-        results.site.cx.cancel.or(tried).await?.into_iter().flatten().collect();
+    let tried = results.site.cx.cancel.or(tried).await?;
+    let tried = tried.into_iter().collect::<Result<Vec<Option<String>>, BuildError>>()?;
+    let trouble: Vec<String> = tried.into_iter().flatten().collect();
     let (verdict, reason) = match trouble.is_empty() {
         true => (Verdict::Passed, "refused by both machines".to_owned()),
         false => (Verdict::Failed, trouble.join("; ")),
@@ -141,13 +149,16 @@ async fn opened(
     user: &str,
     key: &Arc<PrivateKey>,
     results: &Results<'_>,
-) -> Option<String> {
+) -> Result<Option<String>, BuildError> {
     let target = Target { user: user.into(), key: key.clone(), ..running.target.clone() };
     match results.site.connect.connect(&target, Duration::from_secs(30)).await {
-        Ok(_) => Some(format!("it opens {user} on {}", running.machine.name)),
-        Err(RemoteError::Refused { .. }) => None,
+        Ok(_) => Ok(Some(format!("it opens {user} on {}", running.machine.name))),
+        Err(RemoteError::Refused { .. }) => Ok(None),
         // Neither opened nor refused proves nothing.
-        Err(e) => Some(format!("it could not be tried on {}: {e}", running.machine.name)),
+        Err(e) => {
+            signs::lost(results.site, &running.machine).await?;
+            Ok(Some(format!("it could not be tried on {}: {e}", running.machine.name)))
+        }
     }
 }
 
@@ -166,7 +177,10 @@ pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(
     let (verdict, reason) =
         match cancel.or(results.site.connect.connect(&target, Duration::from_secs(60))).await? {
             Err(RemoteError::Refused { .. }) => (Verdict::Passed, "the key is refused".to_owned()),
-            Err(e) => (Verdict::Failed, format!("it could not be tried: {e}")),
+            Err(e) => {
+                signs::lost(results.site, &first.machine).await?;
+                (Verdict::Failed, format!("it could not be tried: {e}"))
+            }
             Ok(session) => match cancel.or(answer::ask(&*session, &ID)).await? {
                 // It ran our script, which proves a shell, whatever the answer.
                 Ok(Told { answer: Some(_), .. }) => (
@@ -185,6 +199,7 @@ pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(
                 ),
                 // Neither opened nor refused proves nothing.
                 Err(e) => {
+                    signs::lost(results.site, &first.machine).await?;
                     (Verdict::Failed, format!("whether root gets a shell could not be seen: {e}"))
                 }
             },

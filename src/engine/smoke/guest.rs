@@ -12,7 +12,7 @@ use crate::engine::answer::exit_text;
 use crate::engine::heard::{LastLines, REASON, lines_to};
 use crate::engine::machine::{Running, SshFiles, plain_key};
 use crate::engine::steps::ROOM;
-use crate::engine::{BuildContext, BuildError, checks, child};
+use crate::engine::{BuildContext, BuildError, checks, child, signs};
 use crate::guest::{Command, Exit};
 use crate::model::check::{SCRIPTS, ScriptCheck};
 use crate::model::event::Verdict;
@@ -134,7 +134,10 @@ impl Runner<'_> {
         let ended = match exit {
             Ok(Exit::Code(code)) => Ok(code),
             Ok(exit @ Exit::Signal(_)) => Err(exit_text(&exit)),
-            Err(e) => Err(e.to_string()),
+            Err(e) => {
+                signs::lost(site, &tested.running.machine).await?;
+                Err(e.to_string())
+            }
         };
         self.results.always(id, begin, judge(ended, &last.all()));
         Ok(())
@@ -198,7 +201,12 @@ impl Runner<'_> {
             Err(child::ChildError::Exec(e)) => Err(crate::engine::exec_reason(e)?),
             Err(child::ChildError::Ledger(e)) => return Err(e.into()),
         };
-        self.results.always(id, begin, judge(ended, &last.all()));
+        let finding = judge(ended, &last.all());
+        if finding.verdict == Verdict::Failed {
+            // Nothing here tells why the machine did not answer it.
+            signs::lost(site, &self.tested.running.machine).await?;
+        }
+        self.results.always(id, begin, finding);
         Ok(())
     }
 }

@@ -44,41 +44,59 @@ pub(super) async fn test(
     candidate: &Candidate<'_>,
     up: &mut Option<SshAccess>,
 ) -> Result<Tally, BuildError> {
-    let Candidate { image, earlier, build_key } = candidate;
+    let image = candidate.image;
     let results = Results { site, smoke, all: Mutex::default() };
     results.left_out();
     let begin = Instant::now();
     let (first, second) = match both(site, smoke, image).await {
         Ok(both) => both,
-        // A refusal by the cloud is not a fault of the image.
-        Err(e) if e.is_cancelled() || matches!(e, BuildError::Cloud(_)) => return Err(e),
-        Err(e) => {
+        Err(e @ BuildError::NotReady { .. }) => {
             results.always(BOOTS, begin, Finding::new(Verdict::Failed, e.to_string()));
             return results.verdict();
         }
+        // Neither the cloud's refusal nor its loss of a machine is a fault of the image.
+        Err(e) => return Err(e),
     };
     *up = Some(first.opened(site)?);
+    match checked(candidate, begin, (first, second), &results).await {
+        Ok(()) => results.missing(),
+        // What failed has failed, whatever kept the other checks from their end.
+        Err(e) if results.have_failed() && !e.is_cancelled() => {
+            site.cx.events.warn(format!("not all checks came to an end: {e}"));
+        }
+        Err(e) => return Err(e),
+    }
+    results.verdict()
+}
+
+/// Runs the checks on both machines. Fails if something kept them from a verdict.
+async fn checked(
+    candidate: &Candidate<'_>,
+    begin: Instant,
+    (first, second): (Running, Running),
+    results: &Results<'_>,
+) -> Result<(), BuildError> {
+    let Candidate { image, earlier, build_key } = candidate;
+    let Results { site, smoke, .. } = *results;
     let outside = external::Pair { begin, first: &first, second: &second, candidate };
-    outside.all(&results).await?;
+    outside.all(results).await?;
     let build_key = build_key.as_ref().map(|k| k.public_key());
     let builder_id = earlier.first().and_then(|builder| builder.machine_id.as_deref().ok());
     let disk_bytes = machine::disk_gib(&smoke.first, image, smoke.grow_gib) * GIB;
     let tested = guest::Tested { running: &first, build_key, builder_id, disk_bytes };
     let abreast = abreast(site);
     let lane = |wanted: &MachinePlan| site.cx.clone().with_events(abreast.lane(&wanted.name));
-    let (tested, results_of) = (&tested, &results);
+    let tested = &tested;
     let checks = in_lane(site, lane(&smoke.first), async |site: &BuildContext<'_>| {
-        let root = external::root_ssh(tested.running, results_of);
-        let (root, checks) = tokio::join!(root, guest::all(site, tested, results_of));
+        let root = external::root_ssh(tested.running, results);
+        let (root, checks) = tokio::join!(root, guest::all(site, tested, results));
         root.and(checks)
     });
     let trials = in_lane(site, lane(&smoke.second), async |site: &BuildContext<'_>| {
-        disruptive::all(site, second, results_of).await
+        disruptive::all(site, second, results).await
     });
     let (checked, tried) = tokio::join!(checks, trials);
-    checked.and(tried)?;
-    results.missing();
-    results.verdict()
+    checked.and(tried)
 }
 
 /// Lanes of the machines, which are named `factory-<run>-<role>`; the lane shows the role.
@@ -172,6 +190,11 @@ impl Results<'_> {
             reason,
             output,
         });
+    }
+
+    fn have_failed(&self) -> bool {
+        let all = self.all.lock().expect("plain pushes do not panic");
+        all.iter().any(|check| check.verdict == Verdict::Failed)
     }
 
     /// A check that was planned and that nobody carried out has not passed.

@@ -5,9 +5,9 @@ use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::guest::{Runner, judge};
-use crate::engine::BuildError;
 use crate::engine::answer::exit_text;
 use crate::engine::heard::LastLines;
+use crate::engine::{BuildError, signs};
 use crate::guest::{Command, Exit, OnOutput};
 use crate::model::check::ScriptCheck;
 use crate::model::event::Events;
@@ -91,7 +91,10 @@ impl Runner<'_> {
             Ok(Exit::Code(0)) => Err("the machine did not tell how it ended".to_owned()),
             Ok(Exit::Code(code)) => Ok(code),
             Ok(exit @ Exit::Signal(_)) => Err(exit_text(&exit)),
-            Err(e) => Err(e.to_string()),
+            Err(e) => {
+                signs::lost(self.site, &self.tested.running.machine).await?;
+                Err(e.to_string())
+            }
         };
         for check in left.into_iter().flatten() {
             self.results.always(check.id, begin, judge(fate.clone(), &outside.all()));

@@ -57,7 +57,7 @@ async fn with_retries(
         let begin = Instant::now();
         let error = match watched(site, builder, index, step).await {
             Ok(()) => return Ok(()),
-            Err(e) => e,
+            Err(e) => of_step(e, index, step),
         };
         let may_pass = matches!(error, BuildError::Step { .. } | BuildError::StepRemote { .. });
         if left == 0 || !may_pass {
@@ -66,7 +66,7 @@ async fn with_retries(
         left -= 1;
         site.cx.events.warn(format!("{error}; trying again ({left} more after this)"));
         let orphans = builder.remote.take_orphans();
-        settle(site, builder).await?;
+        settle(site, builder).await.map_err(|e| of_step(e, index, step))?;
         for orphan in orphans {
             let ended = site.cx.cancel.or(end(site, builder, (begin, &orphan))).await?;
             ended.map_err(|source| BuildError::StepRemote {
@@ -75,6 +75,19 @@ async fn with_retries(
                 source,
             })?;
         }
+    }
+}
+
+/// A machine that does not come back was taken away by the step; one that the cloud lost is lost.
+fn of_step(error: BuildError, index: usize, step: &StepPlan) -> BuildError {
+    match error {
+        BuildError::NotReady { reason, .. } => {
+            BuildError::Step { index, name: step.name.clone(), reason }
+        }
+        BuildError::MachineLost { reason, console, .. } => {
+            BuildError::BuilderLost { reason, console }
+        }
+        other => other,
     }
 }
 
@@ -106,7 +119,7 @@ async fn watched(
     step: &StepPlan,
 ) -> Result<(), BuildError> {
     if matches!(step.action, StepKind::Reboot) {
-        return reboot::run(site, builder, index, step).await;
+        return reboot::run(site, builder, step.timeout).await;
     }
     let begin = Instant::now();
     let patience = watch::patience(&step.action, Duration::from_secs(step.timeout));
@@ -129,10 +142,7 @@ async fn watched(
         },
         reason = watch::lost(site, builder, patience, watch::PACE) => reason,
     };
-    let console = machine::console_tail(site, &builder.machine).await;
-    for line in &console {
-        site.cx.events.output("console", line);
-    }
+    let console = machine::shown_tail(site, &builder.machine).await;
     Err(BuildError::BuilderLost { reason: lost, console })
 }
 

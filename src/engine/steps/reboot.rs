@@ -3,34 +3,29 @@ use std::time::{Duration, Instant};
 
 use super::ansible::stop_ssh_master;
 use crate::engine::answer::{self, NoAnswer};
-use crate::engine::machine::{self, Running};
+use crate::engine::machine::{self, Running, not_ready};
 use crate::engine::{BuildContext, BuildError};
 use crate::guest::Exit;
-use crate::plan::StepPlan;
 
-/// Restarts the machine and waits until another boot of it answers.
+/// Restarts the machine and waits `seconds` at most until another boot of it answers.
 pub(super) async fn run(
     site: &BuildContext<'_>,
     builder: &mut Running,
-    index: usize,
-    step: &StepPlan,
+    seconds: u64,
 ) -> Result<(), BuildError> {
-    let failed = |reason: NoAnswer| BuildError::Step {
-        index,
-        name: step.name.clone(),
-        reason: reason.to_string(),
-    };
-    let deadline = Instant::now() + Duration::from_secs(step.timeout);
+    let deadline = Instant::now() + Duration::from_secs(seconds);
     let short = Duration::from_secs(60);
-    let before =
-        site.cx.cancel.or(answer::boot_id(&*builder.remote, short)).await?.map_err(failed)?;
+    let before = match site.cx.cancel.or(answer::boot_id(&*builder.remote, short)).await? {
+        Ok(before) => before,
+        Err(e) => return Err(not_ready(site, &builder.machine, e.to_string()).await),
+    };
     // The answer may or may not arrive before the connection goes down: only the new boot ID
     // counts.
     let command = "sudo -n systemctl reboot || sudo -n shutdown -r now";
     if let Err(refused @ NoAnswer::Exit { exit: Exit::Code(_), .. }) =
         site.cx.cancel.or(answer::say(&*builder.remote, command, short)).await?
     {
-        return Err(failed(refused));
+        return Err(not_ready(site, &builder.machine, refused.to_string()).await);
     }
     stop_ssh_master(site).await;
     loop {
@@ -42,8 +37,8 @@ pub(super) async fn run(
                 site.cx.cancel.pause(Duration::from_millis(500)).await?
             }
             _ => {
-                let reason = format!("the machine did not restart within {} s", step.timeout);
-                return Err(BuildError::Step { index, name: step.name.clone(), reason });
+                let reason = format!("the machine did not restart within {seconds} s");
+                return Err(not_ready(site, &builder.machine, reason).await);
             }
         }
     }

@@ -2,6 +2,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::provider::Power;
 
 /// Builds with these scripts as the bundle's checks.
 async fn tested(world: &World, checks: &[(&str, &str)]) -> Outcome {
@@ -122,4 +123,77 @@ async fn a_failed_check_leaves_the_machine_up_where_it_is_to_be_kept() {
     assert_eq!(kept.machine, "factory-r1-smoke-a");
     assert!(kept.ssh[0].ends_with("ssh") && kept.ssh.len() > 3, "{:?}", kept.ssh);
     assert!(outcome.leaks.is_empty(), "{:?}", outcome.leaks);
+}
+
+/// A check on the factory sees nothing but an address that does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_from_outside_says_nothing_of_a_machine_that_is_gone() {
+    let world = World::new();
+    world.cloud.set_power("factory-r1-smoke-a", Power::Gone("deleted".into()));
+    let result = tested(&world, &[("tests/page", "# image-factory: outside\nexit 1")]).await.result;
+    assert!(matches!(result, Err(BuildError::MachineLost { .. })), "{result:?}");
+    assert_eq!(world.failed_checks(), [""; 0]);
+}
+
+/// It was told as the cloud's fault, and not tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_does_not_come_back_from_a_reboot_is_the_steps_fault() {
+    let gone = Power::Gone("killed".into());
+    for (retries, power) in [(0, Power::On), (1, Power::On), (1, gone)] {
+        let world = World::new();
+        world.fake.0.lock().unwrap().never_reboots = true;
+        world.cloud.set_power("factory-r1-builder", power.clone());
+        let mut plan = world.plan();
+        let step = &mut plan.steps[0];
+        (step.action, step.name) = (StepKind::Reboot, "restart".into());
+        (step.timeout, step.retries) = (1, retries);
+        let error = world.build_plan(plan).await.result.unwrap_err();
+        let answers = world.fake.0.lock().unwrap();
+        let tries = answers.scripts.iter().filter(|(_, s)| s.contains("systemctl reboot")).count();
+        match power {
+            Power::On => {
+                let said = "step 1, restart: the machine did not restart within 1 s";
+                assert_eq!((error.to_string().as_str(), tries), (said, 1 + retries as usize));
+            }
+            _ => {
+                assert!(matches!(error, BuildError::BuilderLost { .. }), "{error:?}");
+                assert_eq!(tries, 1, "of a machine that is gone nothing is asked again");
+            }
+        }
+    }
+}
+
+/// Reached until a step takes its network away.
+struct Cut(Fake);
+
+#[async_trait]
+impl Connect for Cut {
+    async fn connect(
+        &self,
+        target: &Target,
+        limit: Duration,
+    ) -> Result<Arc<dyn Remote>, RemoteError> {
+        if self.0.0.lock().unwrap().restarts == 0 {
+            return self.0.connect(target, limit).await;
+        }
+        let (host, port, reason) = (target.host.clone(), target.port, "no route".into());
+        Err(RemoteError::Unreachable { host, port, reason })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_takes_the_network_away_for_good_is_named() {
+    let (world, wall) = (World::new(), no_wall());
+    world.fake.0.lock().unwrap().restarts_at = Some("install-it".into());
+    let mut plan = world.plan();
+    plan.timeouts.ssh = 1;
+    let ledger = Ledger::open(&world.dir.path().join("ledger.jsonl")).unwrap();
+    let cx = RunCx::new(&plan.run, ledger, Events::default(), Cancel::default());
+    let cut = Cut(world.fake.clone());
+    let site = site(&world, &cut, &plan, &cx, &wall);
+    let outcome = build(&BuildContext { keep_on_failure: false, ..site }).await;
+    let error = outcome.result.unwrap_err();
+    assert!(matches!(error, BuildError::Step { .. }), "{error:?}");
+    let error = error.to_string();
+    assert!(error.starts_with("step 1, install: SSH not ready after "), "{error}");
 }

@@ -1,5 +1,6 @@
 //! Images that do not pass, and machines that the checks cannot make up their mind about.
 use super::*;
+use crate::provider::Power;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_fails_publishes_nothing() {
@@ -157,30 +158,125 @@ async fn a_check_that_nobody_carries_out_fails() {
     assert_eq!(before, world.cloud.snapshot());
 }
 
-/// Quotas are used up, and a cloud has bad days: neither says anything of the image. Of the calls
-/// of the check, the guest has a part in its shutdown alone.
+/// Quotas are used up, and a cloud has bad days: neither says anything of the image.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cloud_that_refuses_an_image_of_the_machine_blames_nobody() {
-    let world = || World { add: &["snapshot"], ..World::new() };
+async fn a_cloud_that_refuses_what_a_check_asks_of_it_blames_nobody() {
+    let world = || World { add: &["reboot-soft", "reboot-hard", "snapshot"], ..World::new() };
     let calls = {
         let world = world();
         world.build().await.result.unwrap();
         world.cloud.calls()
     };
-    let (mut skipped, mut failed) = (0, 0);
+    let mut skipped = Vec::new();
     for call in 1..=calls {
         let world = world();
         world.cloud.fail_at(call, Fault::Refuse);
         let outcome = world.build().await;
+        assert_eq!(world.failed_checks(), [""; 0], "call {call}: {:?}", outcome.result);
         for (id, why) in world.checks(Verdict::Skipped) {
-            assert!(
-                id == "snapshot" && why.starts_with("the cloud did not do it: "),
-                "{id}: {why}"
-            );
             assert!(matches!(outcome.result, Ok(Built::Image(_))), "{:?}", outcome.result);
-            skipped += 1;
+            if let Some(id) = why.strip_prefix("not tried, because the cloud failed in ") {
+                assert!(id.starts_with("reboot-"), "{id}");
+            } else {
+                assert!(why.starts_with("the cloud did not do it: "), "{id}: {why}");
+                skipped.push(id);
+            }
         }
-        failed += usize::from(matches!(outcome.result, Err(BuildError::Smoke { .. })));
     }
-    assert_eq!((skipped, failed), (2, 1), "of the capture and of the boot; of the shutdown");
+    let copy = "snapshot";
+    let refused = ["reboot-soft", "reboot-hard", copy, copy, copy];
+    assert_eq!(skipped, refused, "of the copy: shutdown, capture and boot");
+}
+
+/// Somebody deleted the server, or Nova says ERROR: while it comes up, or in a check, which then
+/// sees nothing but a session that is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_the_cloud_lost_is_no_fault_of_its_image() {
+    let alone = crate::model::check::SCRIPTS.iter().find(|check| check.id == "leftovers");
+    let second = "/proc/sys/kernel/random/boot_id";
+    let lost = [None, Some("--failed"), Some(alone.unwrap().script), Some(second)];
+    let ends = [Power::Gone("deleted".into()), Power::Stuck("Nova says ERROR".into()), Power::On];
+    for (lost, power) in lost.iter().flat_map(|lost| ends.iter().map(move |end| (lost, end))) {
+        let world = World::new();
+        let mut plan = world.plan();
+        plan.timeouts.ssh = 1;
+        let mut name = "factory-r1-smoke-a";
+        if *lost == Some(second) {
+            // What loses one session loses all, and the first machine has nothing to do.
+            name = "factory-r1-smoke-b";
+            plan.smoke.as_mut().unwrap().checks = vec!["reboot-soft".into()];
+        }
+        match lost {
+            None => world.cloud.set_console(name, "[    0.000000] Linux version 6.1.0\n"),
+            Some(text) => world.fake.0.lock().unwrap().lost_at = Some((*text).to_owned()),
+        }
+        world.cloud.set_power(name, power.clone());
+        let result = world.build_plan(plan).await.result;
+        let failed = world.failed_checks();
+        match (&result, power) {
+            (Err(BuildError::Smoke { .. }), Power::On) => assert!(!failed.is_empty()),
+            (Err(BuildError::MachineLost { machine, .. }), Power::Gone(_) | Power::Stuck(_)) => {
+                assert_eq!((machine.as_str(), failed.len()), (name, 0), "{failed:?}");
+            }
+            _ => panic!("{lost:?} {power:?}: {result:?}, {failed:?}"),
+        }
+    }
+}
+
+/// A machine that panicked is stopped by the cloud, which did not lose it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_stopped_for_its_panic_fails() {
+    let world = World::new();
+    let panic = "[    0.0] Linux version 6.1.0\n[    1.0] Kernel panic - not syncing: VFS\n";
+    world.cloud.set_console("factory-r1-smoke-a", panic);
+    world.cloud.set_power("factory-r1-smoke-a", Power::Stuck("QEMU says `guest-panicked`".into()));
+    assert!(matches!(world.build().await.result, Err(BuildError::Smoke { .. })));
+    let reason = "factory-r1-smoke-a: its console says: the kernel panicked: VFS";
+    assert_eq!(world.checks(Verdict::Failed), [("boots".to_owned(), reason.to_owned())]);
+}
+
+/// `cat` ends with 1 where there is no such file. That ended the build as a machine that is not
+/// ready, whether anybody asked for the check or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_without_a_machine_id_fails_that_check_alone() {
+    for wanted in [true, false] {
+        let world = World::new();
+        world.fake.0.lock().unwrap().exits.push(("cat /etc/machine-id".into(), 1));
+        let mut plan = world.plan();
+        plan.smoke.as_mut().unwrap().checks.retain(|id| wanted || id != "machine-id-unique");
+        let result = world.build_plan(plan).await.result;
+        match result {
+            Err(BuildError::Smoke { .. }) if wanted => {
+                assert_eq!(world.failed_checks(), ["machine-id-unique"]);
+            }
+            Ok(Built::Image(_)) if !wanted => {}
+            other => panic!("{wanted}: {other:?}"),
+        }
+        let passed = world.checks(Verdict::Passed);
+        assert!(passed.iter().any(|(id, _)| id == "failed-units"), "{passed:?}");
+    }
+}
+
+/// A file of the bundle that cannot be read ended a build whose image had failed with another code.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_has_failed_whatever_becomes_of_the_other_checks() {
+    for fails in [true, false] {
+        let world = World::new();
+        if fails {
+            world.fake.0.lock().unwrap().exits.push(("--failed".into(), 1));
+        }
+        let mut plan = world.plan();
+        plan.smoke.as_mut().unwrap().tests.push("tests/none".into());
+        match world.build_plan(plan).await.result {
+            Err(BuildError::Smoke { .. }) if fails => {
+                assert_eq!(world.failed_checks(), ["failed-units"]);
+                let seen = world.seen.0.lock().unwrap();
+                let told =
+                    |e: &Event| matches!(e, Event::Warning { text } if text.contains("none"));
+                assert!(seen.iter().any(told), "{seen:?}");
+            }
+            Err(BuildError::Unreadable { .. }) if !fails => {}
+            other => panic!("{fails}: {other:?}"),
+        }
+    }
 }

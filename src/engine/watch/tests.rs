@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
+use crate::engine::{BuildError, machine};
 use crate::guest::{Command, Connect, Exit, OnOutput, OnProgress, Transfer, keys};
 use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::provider::fake::Memory;
@@ -229,4 +230,37 @@ async fn a_machine_that_is_stuck_once_is_waited_for() {
         }
     })
     .await;
+}
+
+/// SSH of a machine that has ended gets no answer at all, and each login takes its time.
+struct Hangs;
+
+#[async_trait]
+impl Connect for Hangs {
+    async fn connect(&self, _: &Target, _: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
+        std::future::pending().await
+    }
+}
+
+/// The cloud was looked at between two logins alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_hangs_hides_no_machine_that_has_ended() {
+    for (power, told) in [
+        (Power::Off, "builder: it powered itself off"),
+        (Power::Gone("killed".into()), "builder: it is gone: killed"),
+        (Power::Stuck("ERROR".into()), "builder: it does not run: ERROR"),
+    ] {
+        with_machine(async |site, running, cloud, _, _| {
+            cloud.set_power("builder", power.clone());
+            let site = BuildContext { connect: &Hangs, ..site.with(site.cx) };
+            let deadline = Instant::now() + LONG;
+            let reach = machine::reach(&site, &running.machine, &running.target, deadline);
+            let reached = tokio::time::timeout(LONG, reach).await.expect("in time");
+            let error = reached.err().expect("nobody answers");
+            assert_eq!(error.to_string(), told);
+            let lost = matches!(error, BuildError::MachineLost { .. });
+            assert_eq!(lost, power != Power::Off, "{error:?}");
+        })
+        .await;
+    }
 }

@@ -29,7 +29,7 @@ impl Compute for Memory {
                     run: cx.run.clone(),
                     name: spec.name.clone(),
                     image: spec.image.clone(),
-                    power: Power::On,
+                    power: world.powers.get(&spec.name).cloned().unwrap_or(Power::On),
                     disk_gib: spec.disk_gib,
                     console: world.consoles.get(&spec.name).cloned(),
                     host_key,

@@ -30,6 +30,8 @@ pub(super) struct World {
     pub watch: Option<Duration>,
     /// Of machines that are to come, by name.
     pub consoles: BTreeMap<String, String>,
+    /// The same.
+    pub powers: BTreeMap<String, Power>,
     /// What each machine was booted with, those that are gone too.
     pub booted: Vec<BootSpec>,
 }
