@@ -159,7 +159,24 @@ async fn settle(site: &BuildContext<'_>, builder: &mut Running) -> Result<(), Bu
     stop_ssh_master(site).await;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     builder.remote = machine::reach(site, &builder.machine, &builder.target, deadline).await?;
-    machine::cloud_init_done(site, builder, deadline).await
+    up(site, builder, deadline).await
+}
+
+/// Waits for cloud-init after a login. The cloud sees the end of a machine minutes before a session
+/// breaks that waits for its word.
+async fn up(
+    site: &BuildContext<'_>,
+    builder: &Running,
+    deadline: Instant,
+) -> Result<(), BuildError> {
+    let patience = deadline.saturating_duration_since(Instant::now());
+    tokio::select! {
+        biased;
+        done = machine::cloud_init_done(site, builder, deadline) => done,
+        reason = watch::lost(site, builder, patience, watch::PACE) => {
+            Err(machine::not_ready(site, &builder.machine, reason).await)
+        }
+    }
 }
 
 /// What is said of a step whose session broke, where the machine answers: it may have restarted

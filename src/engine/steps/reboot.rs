@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use super::ansible::stop_ssh_master;
+use super::up;
 use crate::engine::answer::{self, NoAnswer};
 use crate::engine::machine::{self, Running, not_ready};
 use crate::engine::{BuildContext, BuildError};
@@ -42,5 +43,5 @@ pub(super) async fn run(
             }
         }
     }
-    machine::cloud_init_done(site, builder, deadline).await
+    up(site, builder, deadline).await
 }

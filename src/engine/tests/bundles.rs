@@ -163,6 +163,21 @@ async fn a_machine_that_does_not_come_back_from_a_reboot_is_the_steps_fault() {
     }
 }
 
+/// A session does not break for a minute or two after its machine has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_builder_that_dies_while_it_comes_back_is_named() {
+    let world = World::new();
+    world.cloud.look_every(Duration::from_millis(50));
+    world.cloud.set_power("factory-r1-builder", Power::Gone("killed".into()));
+    let hang = ("systemctl reboot".to_owned(), "cloud-init status".to_owned());
+    world.fake.0.lock().unwrap().hangs_after = Some(hang);
+    let mut plan = world.plan();
+    plan.steps[0].action = StepKind::Reboot;
+    let built = tokio::time::timeout(Duration::from_secs(30), world.build_plan(plan)).await;
+    let error = built.expect("in time").result.unwrap_err();
+    assert_eq!(error.to_string(), "the builder was lost: it is gone: killed");
+}
+
 /// Reached until a step takes its network away.
 struct Cut(Fake);
 

@@ -27,6 +27,8 @@ pub(crate) struct Answers {
     pub restarts_at: Option<String>,
     /// A script that contains the text is lost with all sessions, once, and goes on in the machine.
     pub lost_at: Option<String>,
+    /// A script that contains the second text never ends, once one with the first has run.
+    pub hangs_after: Option<(String, String)>,
     /// Lost and not ended.
     pub orphans: Vec<Orphan>,
     /// Goes off by itself when it is asked to.
@@ -54,6 +56,14 @@ fn answer(script: &str, text: &str) -> String {
     let marks =
         script.split_once("trap 'printf \"\\036").and_then(|(_, rest)| rest.split_once(' '));
     marks.map_or(text.to_owned(), |(id, _)| format!("\x1e{id} answer\n{text}\x1e{id} end\n"))
+}
+
+impl Answers {
+    fn hangs(&self, script: &str) -> bool {
+        let ran = |text: &String| self.scripts.iter().any(|(_, script)| script.contains(text));
+        let after = self.hangs_after.as_ref();
+        after.is_some_and(|(first, text)| script.contains(text) && ran(first))
+    }
 }
 
 /// Of the script that has one of the texts, its exit code.
@@ -84,8 +94,12 @@ impl Connect for Fake {
 impl Remote for FakeRemote {
     async fn exec(&self, command: Command, mut output: OnOutput) -> Result<Exit, RemoteError> {
         self.alive()?;
-        let mut answers = self.0.0.lock().unwrap();
         let script = String::from_utf8_lossy(&command.script).into_owned();
+        let hangs = self.0.0.lock().unwrap().hangs(&script);
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        let mut answers = self.0.0.lock().unwrap();
         answers.scripts.push((self.1, script.clone()));
         answers.told.insert(script.clone(), command.env.clone());
         if answers.restarts_at.as_ref().is_some_and(|text| script.contains(text)) {
