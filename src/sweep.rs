@@ -2,6 +2,9 @@
 //! and is not touched. A damaged record affects no other run, and its resources are still found by
 //! their tags.
 use crate::engine::run_dir::{self, Home, IndexedRun, Life};
+use crate::model::family;
+use crate::model::image::Image;
+use crate::model::image::State::Staged;
 use crate::provider::ledger::{Entry, Kind, Leak, Ledger, Told};
 use crate::provider::{Cleared, CloudError, Provider};
 use crate::text::shell;
@@ -15,11 +18,23 @@ pub struct Swept {
     pub cloud: String,
     /// Removed resources, or those to remove.
     pub things: Vec<Entry>,
+    /// Images of its ledger that turned out to be published. They stay.
+    pub published: Vec<Published>,
     pub leaks: Vec<Leak>,
     /// Notes on its record: that it is damaged, and where it was moved.
     pub notes: Vec<String>,
     /// The sweep of this run failed.
     pub error: Option<String>,
+}
+
+/// A published image of a run whose ledger does not know that.
+#[derive(Debug, serde::Serialize)]
+pub struct Published {
+    pub id: String,
+    pub name: String,
+    pub family: String,
+    /// Why the family's name does not mean it; `None`: it does.
+    pub not_current: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -119,6 +134,7 @@ fn report(run: &str, state: State, cloud: String) -> Swept {
         state,
         cloud,
         things: Vec::new(),
+        published: Vec::new(),
         leaks: Vec::new(),
         notes: Vec::new(),
         error: None,
@@ -206,9 +222,10 @@ async fn remove(
             format!("the answer to the create of {} was lost, and it may still come", name(thing))
         }));
         report.things = things;
+        report.published = published(cloud, &unseen).await?;
         return Ok(());
     }
-    things.extend(unseen);
+    things.extend(unseen.iter().cloned());
     for (index, thing) in things.into_iter().enumerate() {
         match cloud.resources().delete(&run, &thing).await {
             // Reports only resources that existed; the ledger also lists deleted ones, and some
@@ -219,7 +236,28 @@ async fn remove(
             Err(e) => report.leaks.push(Leak { entry: thing, reason: e.to_string() }),
         }
     }
+    report.published = published(cloud, &unseen).await?;
     Ok(())
+}
+
+/// The images that are published, of those that a ledger lists and nobody sees staged: the run did
+/// not learn of it.
+async fn published(cloud: &dyn Provider, unseen: &[Entry]) -> Result<Vec<Published>, CloudError> {
+    let listed = |id: &String| {
+        unseen.iter().any(|entry| entry.kind == Kind::Image && entry.id.as_ref() == Some(id))
+    };
+    if !unseen.iter().any(|entry| entry.kind == Kind::Image && entry.id.is_some()) {
+        return Ok(Vec::new());
+    }
+    let images = cloud.artifacts().list().await?;
+    let stay = images.iter().filter(|i| listed(&i.id) && i.state != Staged && i.is_ours());
+    let of = |image: &Image| Published {
+        id: image.id.clone(),
+        name: image.name.clone(),
+        family: image.family.clone(),
+        not_current: family::not_current(&images, image),
+    };
+    Ok(stay.map(of).collect())
 }
 
 /// Closes the record after everything was removed. Keeps a damaged record for inspection.
@@ -247,6 +285,16 @@ pub fn name(thing: &Entry) -> String {
         }
         (kind, _) => format!("{} {}", kind.name(), thing.name),
     }
+}
+
+/// Sentence for people: `image web-1 (ID) is published; family web means it`.
+pub fn stays(image: &Published) -> String {
+    let Published { id, name, family, not_current } = image;
+    let meaning = match not_current {
+        None => format!("family {family} means it"),
+        Some(why) => why.clone(),
+    };
+    format!("image {name} ({id}) is published; {meaning}")
 }
 
 #[cfg(test)]

@@ -76,6 +76,9 @@ fn tell(report: &Swept, verb: &str) {
             for thing in &report.things {
                 out(&format!("{run}: {verb} {}", sweep::name(thing)));
             }
+            for image in &report.published {
+                out(&format!("{run}: {}", sweep::stays(image)));
+            }
             for leak in &report.leaks {
                 err(&format!("{run}: cannot remove {}: {}", sweep::name(&leak.entry), leak.reason));
             }

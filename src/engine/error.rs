@@ -41,7 +41,7 @@ pub enum BuildError {
     #[error("{} of {} smoke checks failed: \
         {}", failed.len(), of, reasons(failed))]
     Smoke { failed: Vec<Check>, of: usize },
-    /// The image may be published. The run's ledger has it, if anything is left to be settled.
+    /// The image may be published. The run's ledger has it, for `sweep` to settle.
     #[error("image {} may be published as {}: {}", .0.image.id, .0.publication.name, .0.source)]
     Unsettled(Box<Unsettled>),
     /// The image is published, and not as it was asked for.

@@ -113,9 +113,9 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
         Ok(Built::Image(image)) | Err(BuildError::Amiss { image, .. }) => Some(image.id.as_str()),
         _ => None,
     };
-    let leaks = home(site, published).await;
+    let mut leaks = home(site, published).await;
     let result = match result {
-        Err(BuildError::Unsettled(unsettled)) => settled(site, *unsettled, &leaks).await,
+        Err(BuildError::Unsettled(unsettled)) => settled(site, *unsettled, &mut leaks).await,
         known => known,
     };
     Outcome { result, leaks, kept: None }

@@ -3,7 +3,7 @@ use super::{BuildContext, BuildError, Built, Findings};
 use crate::frontend;
 use crate::model::family;
 use crate::model::image::{self, Image, State};
-use crate::provider::ledger::{Kind, Leak};
+use crate::provider::ledger::{Entry, Kind, Leak};
 use crate::provider::{CloudError, Publication};
 use crate::system::git;
 
@@ -122,39 +122,93 @@ pub(super) fn told_name(text: &str) -> Option<&str> {
 }
 
 /// What became of a publication, seen by the way home: the staged image is deleted, or it is
-/// published. What could not be deleted is for `sweep` to settle.
+/// published. What is still not known is for `sweep` to settle.
 pub(super) async fn settled(
     site: &BuildContext<'_>,
     unsettled: Unsettled,
-    leaks: &[Leak],
+    leaks: &mut Vec<Leak>,
 ) -> Result<Built, BuildError> {
     let id = &unsettled.image.id;
-    let left = leaks.iter().any(|leak| leak.entry.id.as_ref() == Some(id));
-    let images = match left {
-        true => return Err(BuildError::Unsettled(Box::new(unsettled))),
-        false => site.cloud.artifacts().list().await,
+    if leaks.iter().any(|leak| leak.entry.id.as_ref() == Some(id)) {
+        return Err(BuildError::Unsettled(Box::new(unsettled)));
+    }
+    let now = match seen(site, id).await {
+        Ok(now) => now.filter(|i| i.state != State::Staged && i.is_ours()),
+        Err(_) => return Err(open(site, unsettled)),
     };
-    let Ok(images) = images else { return Err(BuildError::Unsettled(Box::new(unsettled))) };
-    let Unsettled { image, publication, source } = unsettled;
-    let published = |i: &&Image| i.id == image.id && i.state != State::Staged && i.is_ours();
-    let Some(published) = images.iter().find(published) else {
+    let Some(published) = now else {
         site.cx.cancel.check()?;
+        let Unsettled { publication, source, .. } = unsettled;
         let reason = format!("{}; it was not done, and the staged image is deleted", why(source));
         return Err(CloudError::refused(format!("publish {}", publication.name), reason).into());
     };
     let cx = site.cx.clone().with_cancel(site.cx.cancel.for_unwind());
-    match site.cloud.artifacts().publish(&cx, published, &publication).await {
+    match site.cloud.artifacts().publish(&cx, &published, &unsettled.publication).await {
         Ok(image) => {
-            let text = format!("image {} is published after all: {}", image.id, why(source));
+            let text =
+                format!("image {} is published after all: {}", image.id, why(unsettled.source));
             site.cx.events.warn(text);
             tell_current(site, &image).await;
             Ok(Built::Image(Box::new(image)))
         }
         Err(CloudError::Amiss { reason, image, .. }) => Err(BuildError::Amiss { image, reason }),
-        Err(e) => {
-            Err(BuildError::Amiss { image: Box::new(published.clone()), reason: e.to_string() })
-        }
+        Err(e) => Err(withdrawn(site, Unsettled { source: e, ..unsettled }, leaks).await),
     }
+}
+
+async fn seen(site: &BuildContext<'_>, id: &str) -> Result<Option<Image>, CloudError> {
+    Ok(site.cloud.artifacts().list().await?.into_iter().find(|image| image.id == id))
+}
+
+/// A published image that could not be published again: its publication may have been taken back.
+/// What is staged is deleted then.
+async fn withdrawn(
+    site: &BuildContext<'_>,
+    unsettled: Unsettled,
+    leaks: &mut Vec<Leak>,
+) -> BuildError {
+    match seen(site, &unsettled.image.id).await {
+        Ok(Some(image)) if image.state != State::Staged => {
+            BuildError::Amiss { image: Box::new(image), reason: unsettled.source.to_string() }
+        }
+        Ok(Some(staged)) => {
+            leaks.extend(discarded(site, &staged).await);
+            unsettled.source.into()
+        }
+        Ok(None) => unsettled.source.into(),
+        Err(_) => open(site, unsettled),
+    }
+}
+
+/// Deletes a staged image that the ledger has no more.
+async fn discarded(site: &BuildContext<'_>, staged: &Image) -> Option<Leak> {
+    let seq = own_again(site, staged);
+    let (name, id) = (staged.name.clone(), Some(staged.id.clone()));
+    let entry = Entry { seq, kind: Kind::Image, name, id, unanswered: None };
+    let deleted = site.cloud.resources().delete(&site.plan.run, &entry).await;
+    let done = deleted.and_then(|()| site.cx.ledger.gone(seq).map_err(CloudError::from));
+    done.err().map(|e| Leak { entry, reason: e.to_string() })
+}
+
+/// Nobody knows what became of the publication, and nothing was left to delete: the run's ledger
+/// has the image again, for `sweep` to look at.
+fn open(site: &BuildContext<'_>, unsettled: Unsettled) -> BuildError {
+    own_again(site, &unsettled.image);
+    BuildError::Unsettled(Box::new(unsettled))
+}
+
+/// The number of the entry. Where the ledger cannot be written, `sweep` finds what is staged by its
+/// marks.
+fn own_again(site: &BuildContext<'_>, image: &Image) -> u64 {
+    let ledger = &site.cx.ledger;
+    let entered = ledger.intend(Kind::Image, &image.name).and_then(|seq| {
+        ledger.made(seq, &image.id)?;
+        Ok(seq)
+    });
+    entered.unwrap_or_else(|e| {
+        site.cx.events.warn(format!("image {} is not in the ledger: {e}", image.id));
+        u64::MAX
+    })
 }
 
 /// Why nobody knew, without the sentence that nobody knows.

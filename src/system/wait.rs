@@ -56,6 +56,11 @@ impl<'a> Wait<'a> {
         Self { what, cancel, deadline, first: Duration::ZERO, pause: interval, longest: interval }
     }
 
+    /// The operation, as error texts name it.
+    pub fn what(&self) -> &str {
+        self.what
+    }
+
     /// Pauses before the first poll.
     #[must_use]
     pub fn first_after(self, pause: Duration) -> Self {

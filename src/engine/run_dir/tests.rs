@@ -228,6 +228,30 @@ async fn what_a_damaged_ledger_still_tells_is_removed_and_the_record_set_aside()
     assert_eq!((world.life("r").as_str(), swept[1].state), ("absent", State::Unclear));
 }
 
+/// The run did not learn what became of its publication; a sweep tells, and ends its record.
+#[tokio::test]
+async fn an_image_that_turns_out_to_be_published_is_told() {
+    let (world, cloud) = (World::new(), Memory::new());
+    let [old, new] = ["web-1", "web-2"].map(|name| cloud.add_image(name, "web"));
+    for (image, current) in [(&old, false), (&new, true)] {
+        let run = format!("run-of-{}", image.id);
+        let ledger = world.record(&world.at(&run), cloud.name());
+        let seq = ledger.intend(Kind::Image, "staged").unwrap();
+        ledger.made(seq, &image.id).unwrap();
+        for dry_run in [true, false] {
+            let swept = sweep::sweep(&cloud, &world.home, Some(&run), dry_run).await.unwrap();
+            let [told] = &swept[..] else { panic!("{swept:?}") };
+            assert!(told.things.is_empty() && told.leaks.is_empty(), "{told:?}");
+            let [published] = &told.published[..] else { panic!("{told:?}") };
+            let said = sweep::stays(published);
+            assert!(said.starts_with(&format!("image {} ({}) is", image.name, image.id)), "{said}");
+            assert_eq!(said.ends_with("is published; family web means it"), current, "{said}");
+        }
+        assert_eq!(world.life(&run), "absent");
+    }
+    assert_eq!(cloud.snapshot().len(), 2);
+}
+
 #[test]
 fn what_was_killed_while_it_came_or_went_is_cleared_away() {
     let world = World::new();

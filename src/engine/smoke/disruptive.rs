@@ -27,6 +27,8 @@ enum Failed {
     Unable(String),
     /// The cloud refused or failed, which says nothing of the image.
     Refused(String),
+    /// Nobody knows whether the cloud did it.
+    Unknown(String),
     Bad(String),
     /// The run ends.
     Stop(BuildError),
@@ -37,6 +39,7 @@ impl From<CloudError> for Failed {
         match e {
             CloudError::Unable { reason, .. } => Self::Unable(reason),
             CloudError::Cancelled(_) | CloudError::Ledger(_) => Self::Stop(e.into()),
+            CloudError::Unknown { .. } => Self::Unknown(e.to_string()),
             // A guest that does not shut down, or does not let go of a disk, shows in this.
             CloudError::Deadline { .. } => Self::Bad(e.to_string()),
             e => Self::Refused(e.to_string()),
@@ -127,6 +130,10 @@ pub(super) async fn all(
         let (verdict, reason) = match tried {
             Ok(seen) => (Verdict::Passed, seen),
             Err(Failed::Unable(why)) => (Verdict::Skipped, why),
+            Err(Failed::Unknown(why)) => {
+                broken = Some(format!("what became of {id} is not known"));
+                (Verdict::Skipped, why)
+            }
             Err(Failed::Refused(why)) => {
                 // The one that does nothing to the machine.
                 if !matches!(check, DisruptiveCheck::Screen) {

@@ -33,16 +33,16 @@ pub async fn shown_and_hidden(
     Ok(all)
 }
 
-/// IDs of the project's published images of that name, hidden or not.
+/// The project's published images of that name, hidden or not.
 pub async fn published_as(
     cloud: &OpenStack,
     name: &str,
     project: &str,
     cancel: &Cancel,
-) -> Result<Vec<String>, CloudError> {
-    let all = shown_and_hidden(cloud, &[("name", name.to_owned())], cancel).await?;
-    let own = all.iter().filter(|i| i.name() == name && i.owner() == project && !is_staged(i));
-    Ok(own.map(|i| i.id().to_owned()).collect())
+) -> Result<Vec<Record>, CloudError> {
+    let mut all = shown_and_hidden(cloud, &[("name", name.to_owned())], cancel).await?;
+    all.retain(|i| i.name() == name && i.owner() == project && !is_staged(i));
+    Ok(all)
 }
 
 /// Resolves `wanted` by [`family::meaning`] over all candidates, including foreign images

@@ -8,7 +8,7 @@ use super::create::{self, New};
 use super::floating::Taking;
 use super::nova::{self, Server};
 use super::resources::PREFIX;
-use super::{Group, OpenStack, cinder, description, neutron, wait};
+use super::{Group, OpenStack, cinder, description, neutron, settle, wait};
 use crate::model::facts::{Named, QuotaHeadroom};
 use crate::model::placement::Security;
 use crate::provider::ledger::Kind;
@@ -191,7 +191,8 @@ async fn volume(
             None => Err(CloudError::refused(&what, "it is gone")),
         }
     };
-    wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(1)).until(ready).await?;
+    let looks = wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(1));
+    settle::until(looks, ready).await?;
     Ok(Some(id))
 }
 
@@ -232,7 +233,7 @@ async fn active(
     };
     // No cloud makes a server faster.
     let what = format!("boot {}", spec.name);
-    wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(4)).until(look).await
+    settle::until(wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(4)), look).await
 }
 
 /// Nova's fault, the end of the console, and what the quota leaves.

@@ -87,11 +87,10 @@ async fn volume_image(
     cx.ledger.gone_by_id(Kind::Machine, &machine.id)?;
     let free = || async {
         let seen = cinder::volume(&cloud.api, volume, &cx.cancel).await?;
-        Ok::<_, CloudError>(seen.filter(|v| v.status == "available").map(drop))
+        Ok(seen.filter(|v| v.status == "available").map(drop))
     };
-    wait(&format!("free volume {volume}"), &cx.cancel, cx.anew().deadline(), Duration::ZERO)
-        .until(free)
-        .await?;
+    let what = format!("free volume {volume}");
+    settle::until(wait(&what, &cx.cancel, cx.anew().deadline(), Duration::ZERO), free).await?;
     // Cinder copies what it knows of the volume's image to the new one: this run's marks are there
     // from its birth then.
     let known =
@@ -190,10 +189,11 @@ async fn finished(
     };
     // Of a machine there is nothing to be seen at first; an upload is over when it was answered.
     let first = if server.is_some() { Duration::from_secs(3) } else { Duration::ZERO };
-    let record = wait(what, &cx.cancel, cx.anew().deadline(), first).until(look).await?;
+    let looks = wait(what, &cx.cancel, cx.anew().deadline(), first);
+    let record = settle::until(looks, look).await?;
     // The image may be there before Nova is done with the server.
     let idle = || async {
-        let Some(server) = server else { return Ok::<_, CloudError>(Some(())) };
+        let Some(server) = server else { return Ok(Some(())) };
         match nova::server(&cloud.api, server, &cx.cancel).await? {
             Some(seen) if seen.task_state.is_some() => Ok(None),
             seen => {
@@ -202,7 +202,7 @@ async fn finished(
             }
         }
     };
-    wait(what, &cx.cancel, cx.anew().deadline(), Duration::ZERO).until(idle).await?;
+    settle::until(wait(what, &cx.cancel, cx.anew().deadline(), Duration::ZERO), idle).await?;
     Ok(record)
 }
 
@@ -321,7 +321,7 @@ async fn stored(
         })
     };
     let what = format!("look for the content of image {id}");
-    settle::until(&what, &cx.cancel, cx.anew().deadline(), look).await
+    settle::until(wait(&what, &cx.cancel, cx.anew().deadline(), Duration::ZERO), look).await
 }
 
 async fn digest(cx: &RunCx, file: &Path) -> Result<Digest, CloudError> {

@@ -48,9 +48,7 @@ where
     cx.ledger.unanswered(seq, begun)?;
     let what = format!("{} {}", new.kind.name(), new.name);
     cx.events.warn(format!("{error}: it may have been done all the same; looking for {what}"));
-    // A 500 from the service itself makes a success less likely than an error of a proxy before it.
-    let patience = if error.status() == Some(500) { cloud.patience / 6 } else { cloud.patience };
-    let doubt = Doubt { error, patience, cancel: &cx.cancel };
+    let doubt = Doubt::of(error, cloud, &cx.cancel);
     let id = Box::pin(doubt.settled(|| appeared(cloud, cx, new))).await?;
     cx.ledger.made(seq, &id)?;
     cx.events.note(format!("{what} is there: {id}"));

@@ -87,7 +87,7 @@ pub async fn facts(
     };
     let who = cloud.api.who(cancel).await?;
     Ok(CloudFacts {
-        name_taken_by: taken,
+        name_taken_by: taken.iter().map(|image| image.id().to_owned()).collect(),
         how: format!("OpenStack {}: {nova}, {who}", cloud.api.name()),
         site: Some(site),
         notes: untold.notes(),

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::api::ApiError;
 use super::nova::{self, Server};
+use super::settle::{self, Doubt};
 use super::{OpenStack, wait};
 use crate::model::error_kind::ErrorKind;
 use crate::provider::{CloudError, Machine, Power, Reboot, RunCx};
@@ -47,10 +48,8 @@ pub async fn shutdown(cloud: &OpenStack, cx: &RunCx, machine: &Machine) -> Resul
     };
     // Of one that is off already Nova says so.
     nova::stop(&cloud.api, &machine.id, &cx.cancel).await?;
-    wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(5))
-        .until(look)
-        .await
-        .map(|server| cloud.seen.off.put(server))
+    let looks = wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(5));
+    settle::until(looks, look).await.map(|server| cloud.seen.off.put(server))
 }
 
 pub async fn reboot(
@@ -59,26 +58,26 @@ pub async fn reboot(
     machine: &Machine,
     how: Reboot,
 ) -> Result<(), CloudError> {
-    let action = Action { cloud, cx, machine, name: "reboot" };
+    let action = Action { cloud, cx, machine, name: "reboot", task: "reboot", from: "ACTIVE" };
     let kind = if how == Reboot::Hard { "HARD" } else { "SOFT" };
     action.send(&json!({ "reboot": { "type": kind } })).await?;
     action.comes_to("ACTIVE").await
 }
 
 pub async fn rescue(cloud: &OpenStack, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
-    let action = Action { cloud, cx, machine, name: "rescue" };
-    match action.send(&json!({ "rescue": {} })).await {
+    let action = Action { cloud, cx, machine, name: "rescue", task: "rescu", from: "ACTIVE" };
+    match action.sent(&json!({ "rescue": {} })).await {
         // Servers of volumes before Nova 21; hypervisors that cannot; policy.
         Err(e) if matches!(e.status(), Some(400 | 403 | 501)) => {
             return Err(CloudError::unable(format!("rescue {}", machine.name), e.reason()));
         }
-        done => done?,
+        done => action.taken(done).await?,
     }
     action.comes_to("RESCUE").await
 }
 
 pub async fn unrescue(cloud: &OpenStack, cx: &RunCx, machine: &Machine) -> Result<(), CloudError> {
-    let action = Action { cloud, cx, machine, name: "unrescue" };
+    let action = Action { cloud, cx, machine, name: "unrescue", task: "unrescu", from: "RESCUE" };
     action.send(&json!({ "unrescue": null })).await?;
     action.comes_to("ACTIVE").await
 }
@@ -89,17 +88,47 @@ struct Action<'a> {
     cx: &'a RunCx,
     machine: &'a Machine,
     name: &'static str,
+    /// Begin of Nova's task states of it. Source: nova.compute.task_states.
+    task: &'static str,
+    /// Status of a server to which it was not done.
+    from: &'static str,
 }
 
 impl Action<'_> {
-    async fn send(&self, body: &serde_json::Value) -> Result<(), ApiError> {
+    async fn send(&self, body: &serde_json::Value) -> Result<(), CloudError> {
+        self.taken(self.sent(body).await).await
+    }
+
+    async fn sent(&self, body: &serde_json::Value) -> Result<(), ApiError> {
         let call = nova::action(&self.cloud.api, &self.machine.id, self.name, body);
         call.send(&self.cx.cancel).await.map(drop)
     }
 
+    /// After a lost answer Nova is asked whether it is at the action, or done with it. A server
+    /// that shows nothing of it tells nothing: a reboot may be over between two looks.
+    async fn taken(&self, sent: Result<(), ApiError>) -> Result<(), CloudError> {
+        let error = match sent {
+            Err(e) if e.in_doubt() => e,
+            told => return Ok(told?),
+        };
+        let Self { cloud, cx, machine, .. } = self;
+        cx.events.warn(format!("{error}: it may be done all the same; looking at the machine"));
+        let look = || async {
+            let server = nova::server(&cloud.api, &machine.id, &cx.cancel).await?;
+            Ok(server.filter(|s| self.is_seen(s)).map(drop))
+        };
+        Doubt::of(error, cloud, &cx.cancel).settled(look).await
+    }
+
+    /// Whether the server shows that the action was taken.
+    fn is_seen(&self, server: &Server) -> bool {
+        let task = server.task_state.as_deref();
+        task.is_some_and(|task| task.starts_with(self.task)) || server.status != self.from
+    }
+
     /// Waits until Nova has finished the action, with the server in `status`.
     async fn comes_to(&self, status: &str) -> Result<(), CloudError> {
-        let Self { cloud, cx, machine, name } = self;
+        let Self { cloud, cx, machine, name, .. } = self;
         let what = format!("{name} {}", machine.name);
         let look = || async {
             let Some(server) = nova::server(&cloud.api, &machine.id, &cx.cancel).await? else {
@@ -117,7 +146,7 @@ impl Action<'_> {
                 _ => Ok(None),
             }
         };
-        wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(2)).until(look).await
+        settle::until(wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(2)), look).await
     }
 }
 

@@ -1,21 +1,23 @@
 //! Publishes a staged image. Members, and all that may be refused or left out, come before the
 //! state is turned; what Glance shows is compared before and after.
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use rand_core::{OsRng, RngCore};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::glance::{self, Patch, Record};
-use super::{HASTE, OpenStack, base, settle};
+use super::{HASTE, OpenStack, base, settle, wait};
 use crate::model::family;
 use crate::model::image::{self, Image, State, Visibility};
 use crate::provider::artifacts::{free_name, is_others_by_now, unpublishable};
 use crate::provider::{CloudError, Publication, RunCx};
 use crate::system::cancel::Cancel;
+use crate::system::wait::Deadline;
 
-/// Longest pause of two runs that published one name at once, in milliseconds.
-const YIELD: u32 = 3000;
+/// Time for a run to see that an image before its own has the name that both chose, and to yield.
+const YIELD: Duration = Duration::from_secs(60);
 
 pub async fn publish(
     cloud: &OpenStack,
@@ -74,25 +76,26 @@ impl Publishing<'_> {
         )?;
         let family: Vec<Image> =
             family.iter().chain([before]).map(|record| record.image(project)).collect();
-        let now = jiff::Timestamp::now();
+        let now = Timestamp::now();
         let at = family::published_at(&family, &publication.family, before.id(), now);
         let name = match base::is_staged(before) {
-            true => free_name(publication, others.first().map(String::as_str))?,
+            true => free_name(publication, others.first().map(Record::id))?,
             // It is published under that name; [`Self::write`] settles whose it is.
             false => before.name().to_owned(),
         };
         Ok(Publication { name, ..publication.proven(before.id(), at) })
     }
 
-    /// IDs of other published images of that name in the project.
+    /// Other published images of that name in the project.
     async fn others(
         &self,
         id: &str,
         name: &str,
         cancel: &Cancel,
-    ) -> Result<Vec<String>, CloudError> {
-        let all = base::published_as(self.cloud, name, self.project, cancel).await?;
-        Ok(all.into_iter().filter(|other| other != id).collect())
+    ) -> Result<Vec<Record>, CloudError> {
+        let mut all = base::published_as(self.cloud, name, self.project, cancel).await?;
+        all.retain(|other| other.id() != id);
+        Ok(all)
     }
 
     /// Everything but what makes the image published. A property that Glance leaves out and a
@@ -171,34 +174,71 @@ impl Publishing<'_> {
     }
 
     /// Another image was published under the name meanwhile. A name of ours gets the run's suffix;
-    /// a chosen one is given up, by one of two runs that wait for each other.
+    /// a chosen one is given up by the later of the two.
     async fn rename(
         &self,
         image: Record,
         wanted: &mut Publication,
         cancel: &Cancel,
     ) -> Result<Record, CloudError> {
-        let id = image.id().to_owned();
-        if wanted.chosen {
-            let pause = Duration::from_millis(u64::from(OsRng.next_u32() % YIELD)) / HASTE;
-            cancel.pause(pause).await.map_err(|e| self.unsettled(&image, e))?;
-        }
-        let others = self.others(&id, &wanted.name, cancel).await;
-        let others = others.map_err(|e| self.unsettled(&image, e))?;
-        match free_name(wanted, others.first().map(String::as_str)) {
-            Ok(name) => wanted.name = name,
-            Err(taken) => {
-                let back = |now: &Record| unpublish(now);
-                settle::change(self.cloud, image.clone(), cancel, back)
-                    .await
-                    .map_err(|e| self.unsettled(&image, format!("{taken}; {e}")))?;
-                return Err(taken);
+        let other = match wanted.chosen {
+            true => self.before(&image, wanted, cancel).await,
+            false => {
+                let others = self.others(image.id(), &wanted.name, cancel).await;
+                others.map(|others| others.first().map(|other| other.id().to_owned()))
             }
+        };
+        let other = other.map_err(|e| self.unsettled(&image, e))?;
+        match free_name(wanted, other.as_deref()) {
+            Ok(name) => wanted.name = name,
+            Err(taken) => return Err(self.withdrawn(&image, taken, cancel).await),
         }
         let left = |now: &Record| change(now, wanted, Phase::Published);
         let renamed = settle::change(self.cloud, image.clone(), cancel, left).await;
         let renamed = renamed.map_err(|e| self.unsettled(&image, e))?;
         self.seen(renamed, cancel).await
+    }
+
+    /// ID of the image that keeps the chosen name, if that is not this one. All that have it see
+    /// the same order. The first waits for the others to yield; another may have been published
+    /// before this one was seen, and stays then.
+    async fn before(
+        &self,
+        image: &Record,
+        wanted: &Publication,
+        cancel: &Cancel,
+    ) -> Result<Option<String>, CloudError> {
+        let what = format!("look who has the name {}", wanted.name);
+        let keeps = Mutex::new(None);
+        let look = || async {
+            let mut others = self.others(image.id(), &wanted.name, cancel).await?;
+            others.sort_by_key(order);
+            let first = others.first();
+            *keeps.lock().expect("a plain assignment does not panic") =
+                first.map(|other| other.id().to_owned());
+            let waits = first.is_some_and(|other| order(image) < order(other));
+            Ok((!waits).then_some(()))
+        };
+        let looks = wait(&what, cancel, Deadline::after(YIELD / HASTE), Duration::ZERO);
+        match settle::until(looks, look).await {
+            Ok(()) | Err(CloudError::Deadline { .. }) => {
+                Ok(keeps.into_inner().expect("a plain assignment does not panic"))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Takes the publication back, because its name is `taken`. The error to end with.
+    async fn withdrawn(&self, image: &Record, taken: CloudError, cancel: &Cancel) -> CloudError {
+        let back = |now: &Record| unpublish(now);
+        match settle::change(self.cloud, image.clone(), cancel, back).await {
+            Ok(_) => taken,
+            // It may be done.
+            Err(CloudError::Unknown { what, reason }) => {
+                CloudError::Unknown { what, reason: format!("{taken}; {reason}") }
+            }
+            Err(e) => self.unsettled(image, format!("{taken}; {e}")),
+        }
     }
 
     /// The image is published, and its name may be another's too.
@@ -222,6 +262,13 @@ impl Publishing<'_> {
 
 fn shows(wrong: &[String]) -> String {
     format!("Glance took the change, and shows something else: {}", wrong.join("; "))
+}
+
+/// Order of images that were published under one name: time, then ID. One without a time was not
+/// published by a run that looks at others, and comes first.
+fn order(image: &Record) -> (Option<Timestamp>, String) {
+    let at = image.property(image::PUBLISHED_AT).and_then(|at| at.parse().ok());
+    (at, image.id().to_owned())
 }
 
 /// What is written, and compared: all but the state and what comes with it, or everything.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::glance;
 use super::{
     Api, CloudError, HASTE, OpenStack, Service, cinder, description_for, neutron, nova,
-    run_of_description, settle,
+    run_of_description, settle, wait,
 };
 use crate::model::error_kind::ErrorKind;
 use crate::model::image::{self, Image};
@@ -163,7 +163,8 @@ async fn done<F>(what: &str, cancel: &Cancel, step: impl Fn() -> F) -> Result<()
 where
     F: Future<Output = Result<Option<()>, CloudError>>,
 {
-    settle::until(what, cancel, Deadline::after(GONE / HASTE), step).await
+    let deadline = Deadline::after(GONE / HASTE);
+    settle::until(wait(what, cancel, deadline, Duration::ZERO), step).await
 }
 
 pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {

@@ -10,16 +10,24 @@ use super::{OpenStack, wait};
 use crate::model::error_kind::ErrorKind;
 use crate::provider::CloudError;
 use crate::system::cancel::Cancel;
-use crate::system::wait::Deadline;
+use crate::system::wait::{Deadline, Wait};
 
 /// A request whose answer was lost, and how long to look for what became of it.
 pub struct Doubt<'a> {
-    pub error: ApiError,
-    pub patience: Duration,
-    pub cancel: &'a Cancel,
+    error: ApiError,
+    patience: Duration,
+    cancel: &'a Cancel,
 }
 
-impl Doubt<'_> {
+impl<'a> Doubt<'a> {
+    pub fn of(error: ApiError, cloud: &OpenStack, cancel: &'a Cancel) -> Self {
+        // A 500 from the service itself makes a success less likely than an error of a proxy before
+        // it.
+        let whole = cloud.patience;
+        let patience = if error.status() == Some(500) { whole / 6 } else { whole };
+        Self { error, patience, cancel }
+    }
+
     /// What `look` finds. A look that fails is no answer: the services are in trouble as it is.
     pub async fn settled<T, F>(self, look: impl Fn() -> F) -> Result<T, CloudError>
     where
@@ -64,14 +72,16 @@ pub async fn change(
         if let (Some(doubt), ApiError::Cancelled(_)) = (&doubt, &error) {
             return Err(unknown(doubt));
         }
-        // What is done already is refused with 409: a gateway may have sent it twice.
+        // A refusal tells of its own request alone: one before it may still be served. What is done
+        // already is refused with 409: a gateway may have sent it twice.
         let refused = !error.in_doubt();
-        if refused && error.status() != Some(409) {
+        let open = doubt.is_some();
+        if refused && !open && error.status() != Some(409) {
             return Err(error.into());
         }
         now = loop {
             if looks.pause().await.is_err() {
-                return Err(unknown(&error));
+                return Err(unknown(doubt.as_ref().unwrap_or(&error)));
             }
             match glance::image(&cloud.api, &id, cancel).await {
                 Ok(Some(record)) => break record,
@@ -79,10 +89,12 @@ pub async fn change(
                 Err(_) => {}
             }
         };
-        if refused && doubt.is_none() && !left(&now).is_empty() {
+        if refused && !open && !left(&now).is_empty() {
             return Err(error.into());
         }
-        doubt = Some(error);
+        if !refused || !open {
+            doubt = Some(error);
+        }
     }
 }
 
@@ -95,21 +107,17 @@ pub async fn read(
 ) -> Result<Option<Record>, CloudError> {
     let what = format!("look at image {id}");
     let look = || async { Ok(Some(glance::image(&cloud.api, id, cancel).await?)) };
-    until(&what, cancel, Deadline::after(cloud.patience), look).await
+    let looks = wait(&what, cancel, Deadline::after(cloud.patience), Duration::ZERO);
+    until(looks, look).await
 }
 
 /// Asks until `step` tells something. A service that does not answer is asked again until the
 /// deadline; what became of the request is not known then.
-pub async fn until<T, F>(
-    what: &str,
-    cancel: &Cancel,
-    deadline: Deadline,
-    step: impl Fn() -> F,
-) -> Result<T, CloudError>
+pub async fn until<T, F>(asks: Wait<'_>, step: impl Fn() -> F) -> Result<T, CloudError>
 where
     F: Future<Output = Result<Option<T>, CloudError>>,
 {
-    let silence = Mutex::new(None);
+    let (silence, what) = (Mutex::new(None), asks.what().to_owned());
     let remember = |error| {
         *silence.lock().expect("a plain assignment does not panic") = error;
     };
@@ -125,10 +133,10 @@ where
             }
         }
     };
-    let done = wait(what, cancel, deadline, Duration::ZERO).until(patient).await;
+    let done = asks.until(patient).await;
     match (done, silence.into_inner().expect("a plain assignment does not panic")) {
         (Err(CloudError::Deadline { .. }), Some(reason)) => {
-            Err(CloudError::Unknown { what: what.to_owned(), reason })
+            Err(CloudError::Unknown { what, reason })
         }
         (done, _) => done,
     }

@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::api::ApiError;
 use super::create::{self, New};
+use super::settle::{self, Doubt};
 use super::{OpenStack, Service, cinder, nova, resources, wait};
 use crate::model::placement::VolumePlan;
 use crate::provider::ledger::Kind;
@@ -52,7 +54,8 @@ pub async fn attach(
     let id = create::own(cloud, cx, New { kind: Kind::Volume, name: &name }, create).await?;
     let made = Wanted { id: &id, status: "available", what: format!("make volume {name}") };
     comes_to(cloud, cx, &made).await?;
-    nova::attach(&cloud.api, &machine.id, &id, &cx.cancel).await?;
+    let sent = nova::attach(&cloud.api, &machine.id, &id, &cx.cancel).await;
+    Box::pin(taken(cloud, cx, &Before { id: &id, status: "available" }, sent)).await?;
     // Each of the two waits has the whole time.
     let cx = &cx.anew();
     let attached = Wanted { id: &id, status: "in-use", what: format!("attach volume {name}") };
@@ -86,11 +89,38 @@ pub async fn detach(
     machine: &Machine,
     disk: &AttachedVolume,
 ) -> Result<(), CloudError> {
-    nova::detach(&cloud.api, &machine.id, &disk.id, &cx.cancel).await?;
+    let sent = nova::detach(&cloud.api, &machine.id, &disk.id, &cx.cancel).await;
+    Box::pin(taken(cloud, cx, &Before { id: &disk.id, status: "in-use" }, sent)).await?;
     let what = format!("detach the volume of {}", machine.name);
     comes_to(cloud, cx, &Wanted { id: &disk.id, status: "available", what }).await?;
     resources::delete_volume(cloud, &cx.run, &disk.id).await?;
     Ok(cx.ledger.gone_by_id(Kind::Volume, &disk.id)?)
+}
+
+/// A volume, and its status until Nova takes the request.
+struct Before<'a> {
+    id: &'a str,
+    status: &'static str,
+}
+
+/// After a lost answer Cinder is asked whether Nova took the request: it marks the volume before it
+/// answers. What comes of that is for the wait after it to tell.
+async fn taken(
+    cloud: &OpenStack,
+    cx: &RunCx,
+    before: &Before<'_>,
+    sent: Result<(), ApiError>,
+) -> Result<(), CloudError> {
+    let error = match sent {
+        Err(e) if e.in_doubt() => e,
+        told => return Ok(told?),
+    };
+    cx.events.warn(format!("{error}: it may be done all the same; looking at the volume"));
+    let look = || async {
+        let seen = cinder::volume(&cloud.api, before.id, &cx.cancel).await?;
+        Ok(seen.filter(|v| v.status != before.status).map(drop))
+    };
+    Doubt::of(error, cloud, &cx.cancel).settled(look).await
 }
 
 /// The status that a volume is to have.
@@ -116,5 +146,5 @@ async fn comes_to(
             None => Err(CloudError::refused(what, "it is gone")),
         }
     };
-    wait(what, &cx.cancel, cx.deadline(), Duration::from_secs(1)).until(look).await
+    settle::until(wait(what, &cx.cancel, cx.deadline(), Duration::from_secs(1)), look).await
 }

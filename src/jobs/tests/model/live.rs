@@ -271,7 +271,12 @@ impl World {
         match (&live.published, &ended.result) {
             (Some(id), Ok(said)) if id == said => {}
             (None, Err(_)) => {}
-            (Some(_), Err(why)) if live.blind && says_unknown(why) => {}
+            (Some(_), Err(why)) if live.blind && says_unknown(why) => {
+                let record = self.factories[live.home].home.data.join(RUNS).join(&live.run);
+                if !record.is_dir() {
+                    return Err(format!("{why}, and nothing is left for `sweep` to settle"));
+                }
+            }
             // Its publication was refused when it was done again.
             (Some(id), Err(why))
                 if live.refused && why.contains(&format!("image {id} is not as it was")) => {}

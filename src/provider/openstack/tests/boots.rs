@@ -16,6 +16,7 @@ use crate::model::placement::{Placement, Security, VolumePlan};
 use crate::provider::ledger::{Entry, Kind, Ledger};
 use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement, Provider, RunCx};
 
+mod actions;
 mod addresses;
 mod unanswered;
 

@@ -24,6 +24,8 @@ use crate::plan::Plan;
 use crate::provider::ledger::Ledger;
 use crate::provider::{Provider, RunCx};
 
+mod pairs;
+mod polls;
 mod publication;
 mod services;
 
