@@ -81,10 +81,8 @@ impl Ending<'_> {
             self.unwritten(&mut ended, image.as_ref(), RunError::from(e).to_string());
         }
         cx.events.emit(finished(&self.record(&ended, image.as_ref())));
-        // What the workspace could not take is in the home's record; what became of a publication is
-        // for `sweep` to tell.
-        let unknown = matches!(ended.result, Err(RunError::Build(BuildError::Unsettled(_))));
-        if ended.leaks.is_empty() && ended.kept.is_none() && is_recorded && !unknown {
+        // What the workspace could not take is in the home's record.
+        if ended.is_settled() && is_recorded {
             dir.forget();
         }
         ended

@@ -134,6 +134,13 @@ impl RunOutcome {
         self.result.is_ok() || self.published().is_some()
     }
 
+    /// Whether `sweep` has nothing to do for it: no thing and no machine is left, and what became of
+    /// its publication is known.
+    pub(super) fn is_settled(&self) -> bool {
+        let unknown = matches!(self.result, Err(RunError::Build(BuildError::Unsettled(_))));
+        self.leaks.is_empty() && self.kept.is_none() && !unknown
+    }
+
     pub(super) fn not_begun(error: impl Into<RunError>) -> Self {
         let error = error.into();
         Self {
@@ -164,6 +171,18 @@ mod tests {
         }
         let failed = RunOutcome::not_begun(RunError::Bad(Vec::new()));
         assert!(!failed.is_built() && failed.published().is_none());
+    }
+
+    /// What a sweep is to tell stays in the index.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_run_whose_publication_is_unknown_is_not_settled() {
+        let publication = crate::engine::tests::world::World::new().plan().publish;
+        let source = CloudError::Unknown { what: "publish x-1".into(), reason: "502".into() };
+        let image = Image::of_test("i1", "x-1", "x");
+        let unsettled = crate::engine::Unsettled { image, publication, source };
+        let unknown = RunError::Build(BuildError::Unsettled(Box::new(unsettled)));
+        assert!(!RunOutcome::not_begun(unknown).is_settled());
+        assert!(RunOutcome::not_begun(RunError::Bad(Vec::new())).is_settled());
     }
 
     #[test]

@@ -271,12 +271,7 @@ impl World {
         match (&live.published, &ended.result) {
             (Some(id), Ok(said)) if id == said => {}
             (None, Err(_)) => {}
-            (Some(_), Err(why)) if live.blind && says_unknown(why) => {
-                let record = self.factories[live.home].home.data.join(RUNS).join(&live.run);
-                if !record.is_dir() {
-                    return Err(format!("{why}, and nothing is left for `sweep` to settle"));
-                }
-            }
+            (Some(_), Err(why)) if live.blind && says_unknown(why) => {}
             // Its publication was refused when it was done again.
             (Some(id), Err(why))
                 if live.refused && why.contains(&format!("image {id} is not as it was")) => {}
