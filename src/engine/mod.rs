@@ -39,7 +39,7 @@ pub use context::BuildContext;
 pub use error::BuildError;
 use error::exec_reason;
 pub use publish::Unsettled;
-use publish::{publish, settled};
+use publish::{is_gone, publish, settled};
 pub use smoke::played;
 pub use unwind::unwind;
 use unwind::{home, retire, retire_source, unwind_around};
@@ -113,9 +113,14 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
         Ok(Built::Image(image)) | Err(BuildError::Amiss { image, .. }) => Some(image.id.as_str()),
         _ => None,
     };
+    // After the way home, nobody could tell what it deleted from what was gone.
+    let was_gone = match &result {
+        Err(BuildError::Unsettled(unsettled)) => is_gone(site, unsettled).await,
+        _ => false,
+    };
     let mut leaks = home(site, published).await;
     let result = match result {
-        Err(BuildError::Unsettled(unsettled)) => settled(site, *unsettled, &mut leaks).await,
+        Err(BuildError::Unsettled(one)) => settled(site, (*one, was_gone), &mut leaks).await,
         known => known,
     };
     Outcome { result, leaks, kept: None }

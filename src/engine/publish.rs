@@ -1,6 +1,7 @@
 //! Publication: the image becomes what everybody gets, and what is known of that is said.
 use super::{BuildContext, BuildError, Built, Findings};
 use crate::frontend;
+use crate::model::error_kind::ErrorKind;
 use crate::model::family;
 use crate::model::image::{self, Image, State};
 use crate::provider::ledger::{Entry, Kind, Leak};
@@ -42,6 +43,8 @@ pub(super) async fn publish(
                 Err(again) => {
                     let source = match again {
                         CloudError::Cancelled(_) => source,
+                        // It is gone, which tells nothing of what it was before.
+                        again if again.kind() == ErrorKind::NotFound => source,
                         again => again,
                     };
                     let unsettled = Unsettled { image: staged.clone(), publication, source };
@@ -125,7 +128,7 @@ pub(super) fn told_name(text: &str) -> Option<&str> {
 /// published. What is still not known is for `sweep` to settle.
 pub(super) async fn settled(
     site: &BuildContext<'_>,
-    unsettled: Unsettled,
+    (unsettled, was_gone): (Unsettled, bool),
     leaks: &mut Vec<Leak>,
 ) -> Result<Built, BuildError> {
     let id = &unsettled.image.id;
@@ -137,6 +140,10 @@ pub(super) async fn settled(
         Err(_) => return Err(open(site, unsettled)),
     };
     let Some(published) = now else {
+        // Somebody else deleted it, and perhaps because it was published.
+        if was_gone {
+            return Err(BuildError::Unsettled(Box::new(unsettled)));
+        }
         site.cx.cancel.check()?;
         let Unsettled { publication, source, .. } = unsettled;
         let reason = format!("{}; it was not done, and the staged image is deleted", why(source));
@@ -154,6 +161,11 @@ pub(super) async fn settled(
         Err(CloudError::Amiss { reason, image, .. }) => Err(BuildError::Amiss { image, reason }),
         Err(e) => Err(withdrawn(site, Unsettled { source: e, ..unsettled }, leaks).await),
     }
+}
+
+/// Whether the image is not there, before the way home deletes anything.
+pub(super) async fn is_gone(site: &BuildContext<'_>, unsettled: &Unsettled) -> bool {
+    seen(site, &unsettled.image.id).await.is_ok_and(|image| image.is_none())
 }
 
 async fn seen(site: &BuildContext<'_>, id: &str) -> Result<Option<Image>, CloudError> {

@@ -134,8 +134,8 @@ impl RunOutcome {
         self.result.is_ok() || self.published().is_some()
     }
 
-    /// Whether `sweep` has nothing to do for it: no thing and no machine is left, and what became of
-    /// its publication is known.
+    /// Whether `sweep` has nothing to do for it: no thing and no machine is left, and what became
+    /// of its publication is known.
     pub(super) fn is_settled(&self) -> bool {
         let unknown = matches!(self.result, Err(RunError::Build(BuildError::Unsettled(_))));
         self.leaks.is_empty() && self.kept.is_none() && !unknown

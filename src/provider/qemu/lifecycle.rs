@@ -116,6 +116,7 @@ mod tests {
         discard(&store, &layout, &cancel, &image).await.expect("one that was never there");
         let staged = home.path().join("staged");
         std::fs::create_dir(&staged).unwrap();
+        std::fs::write(staged.join("disk.qcow2"), vec![0; image.size as usize]).unwrap();
         write_description(&staged, &image).unwrap();
         store.take(&staged, &id).unwrap();
 

@@ -36,6 +36,21 @@ fn a_publication_that_nobody_saw_is_called_unknown() {
     holds(&ALL, &to);
 }
 
+/// Published without an answer, made the older one by another run, and pruned before the end of its
+/// own: that it was not done would be wrong.
+#[test]
+fn a_publication_that_was_pruned_before_anybody_saw_it_is_called_unknown() {
+    let to = [
+        Begin { slot: 1, family: 3 },
+        ToPublication { slot: 1 },
+        Begin { slot: 0, family: 3 },
+        Go { slot: 1, fate: LostFromSight },
+        Finish { slot: 0 },
+        Prune { family: 3, keep: 1, now: false },
+    ];
+    holds(&ALL, &to);
+}
+
 /// Row 103: what a run published before another, and pruned after it.
 #[test]
 fn a_run_does_not_prune_what_it_has_published() {

@@ -1,5 +1,5 @@
-//! Two faults in a row: the answer to a write is lost, the next request is refused, and the write is
-//! served in the end.
+//! Two faults in a row: the answer to a write is lost, the next request is refused, and the write
+//! is served in the end.
 use super::*;
 
 /// How the next request is refused.

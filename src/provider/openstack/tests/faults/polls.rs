@@ -1,8 +1,7 @@
 //! Reads of a wait that are not answered: they are asked again until the wait's own deadline.
 use super::*;
 
-/// Of a server, of an image and of whatever is polled by its ID: more answers are lost than one call
-/// asks for.
+/// Of a server and of an image that are polled: more answers are lost than one call asks for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_goes_on_through_reads_that_are_not_answered() {
     const LOST: u32 = 12;
