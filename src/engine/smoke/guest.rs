@@ -13,7 +13,7 @@ use crate::engine::heard::{LastLines, REASON, lines_to};
 use crate::engine::machine::{Running, SshFiles, plain_key};
 use crate::engine::steps::ROOM;
 use crate::engine::{BuildContext, BuildError, checks, child, signs};
-use crate::guest::{Command, Exit};
+use crate::guest::{Command, Exit, RemoteError};
 use crate::model::check::{SCRIPTS, ScriptCheck};
 use crate::model::event::Verdict;
 use crate::system::exec::Cmd;
@@ -110,6 +110,22 @@ impl Runner<'_> {
         env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
     }
 
+    /// The exit code of a call in the machine, or why there is none. Fails if the cloud lost the
+    /// machine.
+    pub(super) async fn ended(
+        &self,
+        exit: Result<Exit, RemoteError>,
+    ) -> Result<Result<i32, String>, BuildError> {
+        match exit {
+            Ok(Exit::Code(code)) => Ok(Ok(code)),
+            Ok(exit @ Exit::Signal(_)) => Ok(Err(exit_text(&exit))),
+            Err(e) => {
+                signs::lost(self.site, &self.tested.running.machine).await?;
+                Ok(Err(e.to_string()))
+            }
+        }
+    }
+
     /// Runs a check in the machine. The last line of its standard output is the reason.
     async fn remote(
         &self,
@@ -131,14 +147,7 @@ impl Runner<'_> {
                 .remote
                 .exec(command, lines_to(site.cx.events.clone(), "check", last.clone())))
             .await?;
-        let ended = match exit {
-            Ok(Exit::Code(code)) => Ok(code),
-            Ok(exit @ Exit::Signal(_)) => Err(exit_text(&exit)),
-            Err(e) => {
-                signs::lost(site, &tested.running.machine).await?;
-                Err(e.to_string())
-            }
-        };
+        let ended = self.ended(exit).await?;
         self.results.always(id, begin, judge(ended, &last.all()));
         Ok(())
     }

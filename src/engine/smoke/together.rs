@@ -5,10 +5,9 @@ use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::guest::{Runner, judge};
-use crate::engine::answer::exit_text;
+use crate::engine::BuildError;
 use crate::engine::heard::LastLines;
-use crate::engine::{BuildError, signs};
-use crate::guest::{Command, Exit, OnOutput};
+use crate::guest::{Command, OnOutput};
 use crate::model::check::ScriptCheck;
 use crate::model::event::Events;
 use crate::system::lines::Lines;
@@ -87,14 +86,9 @@ impl Runner<'_> {
             tell(one);
         }
         // Those that were not heard of share the fate of the call.
-        let fate = match exit {
-            Ok(Exit::Code(0)) => Err("the machine did not tell how it ended".to_owned()),
-            Ok(Exit::Code(code)) => Ok(code),
-            Ok(exit @ Exit::Signal(_)) => Err(exit_text(&exit)),
-            Err(e) => {
-                signs::lost(self.site, &self.tested.running.machine).await?;
-                Err(e.to_string())
-            }
+        let fate = match self.ended(exit).await? {
+            Ok(0) => Err("the machine did not tell how it ended".to_owned()),
+            fate => fate,
         };
         for check in left.into_iter().flatten() {
             self.results.always(check.id, begin, judge(fate.clone(), &outside.all()));
