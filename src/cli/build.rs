@@ -215,7 +215,9 @@ async fn sound(context: &Context) -> Result<(Vec<Definition>, u8), Failure> {
             }
         }
     }
-    Ok((bundles, code))
+    // Each by itself is sound; together they may not be.
+    let names: Vec<String> = bundles.iter().map(|bundle| bundle.label.clone()).collect();
+    Ok((context.load(&names).await?, code))
 }
 
 /// Labels of all definitions.

@@ -144,8 +144,8 @@ pub(super) async fn make_plan(
 fn unknown_inputs(host: &ControllerFacts, purpose: Purpose) -> Option<String> {
     let is_told = host.inputs.is_none() && matches!(purpose, Purpose::Build { .. });
     is_told.then(|| {
-        "what the definition consists of is not known, because its tree is a git repository and git \
-            is not installed: the image gets no factory_inputs"
+        "what the definition consists of is not known, because its tree is a git repository and \
+            git is not installed: the image gets no factory_inputs"
             .to_owned()
     })
 }

@@ -122,13 +122,16 @@ pub fn final_line(event: &Event) -> Option<String> {
         }
         (None, None) => format!("{outcome} in {took}, nothing is published"),
     };
-    match leaks.len() {
-        0 => {}
-        1 => line.push_str("; 1 thing is left behind, `image-factory sweep` removes it"),
-        n => line
-            .push_str(&format!("; {n} things are left behind, `image-factory sweep` removes them")),
-    }
+    line.push_str(&left_behind(leaks.len()));
     Some(clean(&line))
+}
+
+fn left_behind(leaks: usize) -> String {
+    match leaks {
+        0 => String::new(),
+        1 => "; 1 thing is left behind, `image-factory sweep` removes it".into(),
+        n => format!("; {n} things are left behind, `image-factory sweep` removes them"),
+    }
 }
 
 #[cfg(test)]

@@ -464,39 +464,3 @@ fn the_user_that_an_image_names_is_a_name() {
         );
     }
 }
-
-/// "The latest run" is the last by its ID.
-#[test]
-fn runs_of_one_second_sort_by_their_beginnings() {
-    let at = |text: &str| text.parse::<Timestamp>().unwrap();
-    let ids = [
-        "2026-11-27T11:38:27.000009Z",
-        "2026-11-27T11:38:27.700Z",
-        "2026-11-27T11:38:27.999999Z",
-        "2026-11-27T11:38:28Z",
-    ];
-    let ids: Vec<String> = ids
-        .iter()
-        .zip([15, 9, 3, 0])
-        .map(|(text, random)| super::run_id(at(text), random))
-        .collect();
-    assert_eq!(ids[0], "20261127-113827-00009f");
-    assert!(ids.is_sorted() && ids.iter().all(|id| id.len() == 22), "{ids:?}");
-}
-
-/// A clock was set back, and "the latest run" was an old one.
-#[test]
-fn a_run_comes_after_all_that_are_there_whatever_the_clock_says() {
-    let now: Timestamp = "2026-11-27T11:38:27.700Z".parse().unwrap();
-    let mine = super::run_id(now, 5);
-    let after = |latest: Option<&str>| super::run_id_after(latest, now, 5);
-    for earlier in [None, Some("20261127-113827-000090"), Some("99991231-nonsense")] {
-        assert_eq!(after(earlier), mine, "{earlier:?}");
-    }
-    for later in [&*mine, "20261127-113827-f423ff", "20271127-235959-f423ff", "29770101-000000-0"] {
-        let later = format!("{later:0<22}");
-        let id = after(Some(&later));
-        assert!(super::is_run_id(&id) && *id > *later, "{id} after {later}");
-        assert!(super::run_id_after(Some(&id), now, 5) > id);
-    }
-}

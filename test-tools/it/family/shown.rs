@@ -97,3 +97,61 @@ fn an_image_whose_files_changed_meanwhile_says_so_and_is_stale() {
         .exits(0)
         .says("os/x: stale: its definition changed");
 }
+
+/// What is there already is the result: of the same files, values and base, with its checks.
+#[test]
+fn what_would_be_built_again_is_not_built() {
+    let templates = [("output/a.txt.j2", "{{ result_img_id }}\n")];
+    let factory = with_os(tree(), "other", "vars: {x: 1}\n");
+    let factory = templates
+        .iter()
+        .fold(factory, |factory, (path, text)| factory.file(&format!("os/other/{path}"), text));
+    let again = |args: &[&str]| {
+        factory.run(&[&["--accel", "tcg", "build", "--no-smoke", "os/other"], args].concat())
+    };
+    let results = factory.tree().join("os/target/other");
+    let property = |key: &str| {
+        let text = std::fs::read_to_string(results.join("image.properties")).unwrap();
+        text.lines().find_map(|l| l.strip_prefix(&format!("{key}="))).unwrap_or("").to_owned()
+    };
+    again(&[]).exits(0).says("is published");
+    let first = ids(&factory, "other");
+    std::fs::remove_dir_all(results.join("output")).unwrap();
+    again(&[]).exits(0).says("is unchanged").says("`--force` builds");
+    assert_eq!(ids(&factory, "other"), first);
+    assert_eq!(
+        (property("RESULT"), property("OUTCOME"), property("EXIT_CODE")),
+        ("success".into(), "unchanged".into(), "0".into())
+    );
+    assert_eq!(property("IMAGE_ID"), first[0]);
+    let output = std::fs::read_to_string(results.join("output/a.txt")).unwrap();
+    assert_eq!(output.trim(), first[0]);
+    factory.run(&["run", "list"]).exits(0).says("unchanged");
+    let told: Value = serde_json::from_str(&again(&["--json"]).exits(0).out).unwrap();
+    assert_eq!(
+        (&told[0]["outcome"], &told[0]["image"]["id"], &told[0]["code"]),
+        (&json!("unchanged"), &json!(first[0]), &json!(0))
+    );
+
+    // Another value, another file, fewer checks than are asked for: each is another image.
+    again(&["--set", "vars.x=2"]).exits(0).says("is published");
+    again(&["--set", "vars.x=2"]).exits(0).says("is unchanged");
+    let why = "os/other: stale: it was built with other values (`--set`)";
+    factory.run(&["build", "--stale", "--dry-run", "os/other"]).exits(0).says(why);
+    again(&[]).exits(0).says("is published");
+    again(&["--force"]).exits(0).says("is published");
+    std::fs::write(factory.tree().join("os/other/notes"), "more").unwrap();
+    again(&[]).exits(0).says("is published");
+    assert_eq!(ids(&factory, "other").len(), 5);
+    let current = ids(&factory, "other").pop().unwrap();
+    factory.run(&["image", "rollback", "other"]).exits(0);
+    again(&[]).exits(0).says("is published");
+    assert_eq!(states(&factory, "other").matches("active").count(), 5, "{current} stays");
+
+    // Templates that fail leave the image as it is, and are told as with a build.
+    let factory = factory.file("os/other/output/a.txt.j2", "{{ nothing_there }}\n");
+    let build = ["--accel", "tcg", "build", "--no-smoke", "os/other"];
+    factory.run(&build).exits(10);
+    std::fs::write(factory.tree().join("os/other/output/a.txt.j2"), templates[0].1).unwrap();
+    factory.run(&build).exits(0).says("is unchanged");
+}
