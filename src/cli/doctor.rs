@@ -55,7 +55,7 @@ const PROGRAMS: &[(Needed, &str, &str, &str, &str)] = &[
         "git",
         "--version",
         "git",
-        "the commit in image properties (builds go on without)",
+        "commit and inputs in image properties (builds go on without)",
     ),
 ];
 
