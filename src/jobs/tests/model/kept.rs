@@ -51,6 +51,16 @@ fn a_publication_that_was_pruned_before_anybody_saw_it_is_called_unknown() {
     holds(&ALL, &to);
 }
 
+/// Who rolls back from a held image lets it go.
+#[test]
+fn a_rollback_lets_a_held_image_go() {
+    let given = Given { family: 0 };
+    let (undo, rollback) = (Undo { family: 0, nth: 0 }, Rollback { family: 0 });
+    let builds = [built(0), built(0)];
+    let to = [&[given, given, undo, rollback][..], builds.as_flattened()].concat();
+    holds(&ALL, &to);
+}
+
 /// Row 103: what a run published before another, and pruned after it.
 #[test]
 fn a_run_does_not_prune_what_it_has_published() {

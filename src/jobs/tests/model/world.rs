@@ -202,6 +202,7 @@ impl World {
             self.set(image, image.standing().deprecated()).await?;
             self.counts.rolled_back += 1;
             self.reference.stands(&image.id, Standing::Deprecated);
+            self.reference.image(&image.id).held = false;
         }
         Ok(())
     }
