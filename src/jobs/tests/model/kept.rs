@@ -51,6 +51,21 @@ fn a_publication_that_was_pruned_before_anybody_saw_it_is_called_unknown() {
     holds(&ALL, &to);
 }
 
+/// A machine that could not be deleted is one, whatever else of its run is gone.
+#[test]
+fn a_machine_that_is_left_needs_its_base() {
+    let to = [
+        Given { family: 0 },
+        Begin { slot: 1, family: 1 },
+        Go { slot: 1, fate: LostFromSight },
+        Go { slot: 1, fate: Refused },
+        Given { family: 0 },
+        Serve { slot: 1, changes: 2 },
+        Prune { family: 0, keep: 1, now: true },
+    ];
+    holds(&ALL, &to);
+}
+
 /// Who rolls back from a held image lets it go.
 #[test]
 fn a_rollback_lets_a_held_image_go() {

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::gate::{Change, Fate, Report};
+use super::gate::{Change, Cloud, Fate, Report};
 use super::reference::{FAMILIES, Prune, Run, SEED, Verdict};
 use super::run::{self, Ended, Wanted};
 use super::world::{Told, World};
@@ -145,7 +145,10 @@ impl World {
                     self.factories[live.home].home.data.join("building").join(id).join(&machine);
                 let gone = match kind {
                     Kind::Machine => *name == machine,
-                    Kind::Directory => dir.starts_with(name),
+                    // The local cloud's machines are what lies there.
+                    Kind::Directory => {
+                        matches!(self.cloud, Cloud::Store(_)) && dir.starts_with(name)
+                    }
                     _ => false,
                 };
                 self.reference.run(id).machine &= !gone;

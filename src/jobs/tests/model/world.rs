@@ -99,7 +99,7 @@ impl Counts {
 pub struct World {
     pub(super) reference: Reference,
     pub(super) counts: Counts,
-    cloud: Cloud,
+    pub(super) cloud: Cloud,
     pub(super) gates: Vec<Arc<Gate>>,
     pub(super) heard: mpsc::UnboundedReceiver<Report>,
     /// One for each machine.
