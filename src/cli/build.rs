@@ -318,13 +318,15 @@ impl Row {
             (Ok(_), 0) if ended.dir.is_none() => "made by another build".to_owned(),
             (Ok(_), 0) if ended.outcome == Outcome::Unchanged => "unchanged".to_owned(),
             (Ok(_), 0) => "built".to_owned(),
+            (Ok(_), exit_code::INCOMPLETE) => format!("built, base incomplete ({code})"),
             (Ok(_), _) => "built, leaks".to_owned(),
             (Err(e), _) if e.published().is_some() => incomplete(code),
             (Err(_), exit::STOPPED) => "stopped".to_owned(),
             (Err(_), code) => failed(code),
         };
         let image = ended.published().map(|i| (i.name.clone(), i.id.clone()));
-        let error = ended.result.as_ref().err().map(ToString::to_string);
+        let of_bases = || (ended.of_bases != 0).then(|| "a base of it is incomplete".to_owned());
+        let error = ended.result.as_ref().err().map(ToString::to_string).or_else(of_bases);
         let word = ended.outcome.name();
         Self { outcome, word, seconds: Some(seconds), image, code, error }
     }

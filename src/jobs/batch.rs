@@ -130,14 +130,13 @@ impl Factory {
             return RunOutcome::not_begun(e);
         }
         announce_added(&options, &jobs);
-        let (mut last, mut left, mut base_built) = (None::<RunOutcome>, Vec::new(), false);
+        let (mut last, mut bases) = (None::<RunOutcome>, Vec::new());
         self.schedule((&options, &latest), &jobs, 1, |index, end| match end {
             End::RunOutcome(ended, _) => {
                 let built = ended.is_built();
-                base_built |= built;
                 match index == 0 || !built {
                     true => last = Some(*ended),
-                    false => left.extend(ended.leaks),
+                    false => bases.push(*ended),
                 }
                 built
             }
@@ -151,10 +150,10 @@ impl Factory {
             }
         })
         .await;
-        let mut ended = match (last, options.cancel.check()) {
+        let ended = match (last, options.cancel.check()) {
             (Some(ended), _) => ended,
             // A signal came before the first base.
-            (None, Err(stopped)) if jobs.len() > 1 && !base_built => {
+            (None, Err(stopped)) if jobs.len() > 1 && bases.is_empty() => {
                 let error = RunError::Cloud(stopped.into());
                 let last = jobs.len() - 1;
                 RunOutcome::not_begun(self.failed_base((&options, &latest), &jobs, last, error))
@@ -165,9 +164,7 @@ impl Factory {
                 latest.ended(&label, self.run(RunRequest { definition, options }).outcome().await)
             }
         };
-        // What a base left behind does not stop the definition, and is told with it.
-        ended.leaks.splice(0..0, left);
-        ended
+        ended.on(bases)
     }
 
     /// Bases fail while others are built: the results of all go first.

@@ -60,6 +60,7 @@ impl Ending<'_> {
             outcome: outcome_of(self.setup, result.as_ref().err()),
             result: result.map(|()| image.clone()),
             leaks,
+            of_bases: 0,
             kept: kept.map(retained),
             dir: Some(dir.path.clone()),
             outputs: Vec::new(),

@@ -56,8 +56,8 @@ pub fn of_kind(kind: ErrorKind) -> u8 {
 impl RunOutcome {
     pub fn exit_code(&self) -> u8 {
         match (&self.result, self.leaks.is_empty()) {
-            (Ok(_), true) => 0,
-            (Ok(_), false) => BUILT_WITH_LEAKS,
+            (Ok(_), true) => self.of_bases,
+            (Ok(_), false) => worst([BUILT_WITH_LEAKS, self.of_bases]),
             (Err(e), _) if e.published().is_some() => INCOMPLETE,
             (Err(_), false) => FAILED_WITH_LEAKS,
             (Err(e), true) => e.exit_code(),
@@ -157,6 +157,7 @@ mod tests {
                 result: result.map(|()| None),
                 outcome: Outcome::Failed,
                 leaks: std::iter::repeat_with(leak).take(leaks).collect(),
+                of_bases: 0,
                 kept: None,
                 dir: None,
                 outputs: Vec::new(),

@@ -1,7 +1,7 @@
 //! How a run ends, for its caller: an image or an error, what was left, and where the outputs are.
 use std::path::{Path, PathBuf};
 
-use super::exit_code::STOPPED;
+use super::exit_code::{STOPPED, worst};
 use crate::engine::run_dir::RunDirError;
 use crate::engine::{BuildError, SshAccess};
 use crate::model::diagnostic::Diagnostic;
@@ -99,6 +99,8 @@ pub struct RunOutcome {
     /// As its record has it.
     pub outcome: Outcome,
     pub leaks: Vec<Leak>,
+    /// Exit code of the bases that were built for it.
+    pub of_bases: u8,
     pub kept: Option<RetainedMachine>,
     /// `None`: it was not begun.
     pub dir: Option<PathBuf>,
@@ -134,6 +136,14 @@ impl RunOutcome {
         self.result.is_ok() || self.published().is_some()
     }
 
+    /// The same, on bases that were built for it. What one left behind, and what is not as it was
+    /// asked for, does not stop the definition, and is told with it.
+    pub(super) fn on(mut self, bases: Vec<Self>) -> Self {
+        self.of_bases = worst(bases.iter().map(Self::exit_code));
+        self.leaks.splice(0..0, bases.into_iter().flat_map(|base| base.leaks));
+        self
+    }
+
     /// Whether `sweep` has nothing to do for it: no thing and no machine is left, and what became
     /// of its publication is known.
     pub(super) fn is_settled(&self) -> bool {
@@ -147,6 +157,7 @@ impl RunOutcome {
             outcome: error.of_no_run(),
             result: Err(error),
             leaks: Vec::new(),
+            of_bases: 0,
             kept: None,
             dir: None,
             outputs: Vec::new(),
@@ -171,6 +182,25 @@ mod tests {
         }
         let failed = RunOutcome::not_begun(RunError::Bad(Vec::new()));
         assert!(!failed.is_built() && failed.published().is_none());
+    }
+
+    /// The base lacks a property, and the build of the bundle ended with 0.
+    #[test]
+    fn what_a_base_lacks_is_told_with_what_was_built_on_it() {
+        let built = || RunOutcome {
+            result: Ok(None),
+            outcome: Outcome::Built,
+            ..RunOutcome::not_begun(RunError::Bad(Vec::new()))
+        };
+        let image = Box::new(Image::of_test("i1", "os-1", "os"));
+        let base = || {
+            let output = RunError::Output { image: image.clone(), why: "no".into() };
+            RunOutcome::not_begun(output)
+        };
+        assert_eq!(built().on(vec![built(), built()]).exit_code(), 0);
+        assert_eq!(built().on(vec![built(), base()]).exit_code(), 70);
+        let failed = RunOutcome::not_begun(RunError::Bad(Vec::new()));
+        assert_eq!(failed.on(vec![base()]).exit_code(), 10, "its own failure is the worse one");
     }
 
     /// What a sweep is to tell stays in the index.

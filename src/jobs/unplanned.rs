@@ -93,6 +93,7 @@ fn end(setup: Setup<'_>, bundle: &Definition, mut begun: Begun, end: End) -> Run
         outcome: outcome(error.as_ref()),
         result: error.map_or(Ok(image.clone()), Err),
         leaks: Vec::new(),
+        of_bases: 0,
         kept: None,
         dir: Some(begun.dir.path.clone()),
         outputs: Vec::new(),

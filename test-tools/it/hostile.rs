@@ -283,6 +283,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
             result,
             outcome: Outcome::Failed,
             leaks: outcome.leaks,
+            of_bases: 0,
             kept: None,
             dir: None,
             outputs: Vec::new(),
