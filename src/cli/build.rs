@@ -426,7 +426,8 @@ fn table(rows: &[(String, Row)]) -> String {
 
 /// Reports what the run's last line does not say.
 pub fn tell(bundle: &Definition, ended: RunOutcome) {
-    if let (Err(e), Some(_)) = (&ended.result, &ended.dir)
+    // Whose machine was kept needs no advice to keep it.
+    if let (Err(e), Some(_), None) = (&ended.result, &ended.dir, &ended.kept)
         && let Some(hint) = exit::run_hint(e)
     {
         err(&format!("    hint: {hint}"));

@@ -2,6 +2,7 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out};
+use crate::engine::run_dir;
 use crate::sweep::{self, State, Swept};
 use crate::text::shell;
 
@@ -10,17 +11,33 @@ pub struct Args {
     /// Show what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
-    /// Sweep only this run, even if its machine was kept on purpose
+    /// Sweep only this run, even if its machine was kept on purpose; the end of its ID suffices
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
+}
+
+/// The ID of the run that owns something and whose ID ends so, as `run show` takes it; `end` if
+/// there is none.
+fn whole(context: &Context, end: &str) -> Result<String, Failure> {
+    let indexed = run_dir::indexed(&context.home)
+        .map_err(|e| Failure::host(format!("the index of runs cannot be read: {e}")))?;
+    let mut fits = indexed.into_iter().map(|one| one.run).filter(|run| run.ends_with(end));
+    match (fits.next(), fits.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(one), Some(other)) => {
+            Err(Failure::usage(format!("`{end}` is the end of {one} and of {other}, at least")))
+        }
+        (None, _) => Ok(end.to_owned()),
+    }
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (cloud, _) = context.cloud()?;
     super::image::tell_unreadable(&*cloud).await?;
-    let swept = sweep::sweep(&*cloud, &context.home, args.run.as_deref(), args.dry_run).await?;
-    if let (Some(run), true) = (&args.run, swept.is_empty()) {
-        return Err(Failure::usage(format!("run {run} owns nothing")));
+    let run = args.run.as_ref().map(|end| whole(context, end)).transpose()?;
+    let swept = sweep::sweep(&*cloud, &context.home, run.as_deref(), args.dry_run).await?;
+    if let (Some(run), true) = (&run, swept.is_empty()) {
+        return Err(Failure::usage(format!("no run {run} owns anything")));
     }
     if context.common.json {
         out(&serde_json::to_string_pretty(&swept).expect("reports are plain data"));

@@ -436,7 +436,8 @@ fn a_run_that_died_is_swept_once_and_said_to_be() {
         factory.run(&["run", "list", "--json"]).exits(0).says(&format!("\"state\": \"{word}\""));
     };
     said("died");
-    factory.run(&["sweep"]).exits(0);
+    factory.run(&["sweep", "--run", "zzz"]).exits(2).says("no run zzz owns anything");
+    factory.run(&["sweep", "--run", "a1b2c3"]).exits(0);
     said("swept");
 }
 

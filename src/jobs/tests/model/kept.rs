@@ -51,6 +51,20 @@ fn a_publication_that_was_pruned_before_anybody_saw_it_is_called_unknown() {
     holds(&ALL, &to);
 }
 
+/// Published without an answer, and deleted by a person before the run looked.
+#[test]
+fn a_publication_that_is_gone_before_anybody_saw_it_is_called_unknown() {
+    let to = [
+        Begin { slot: 0, family: 2 },
+        ToPublication { slot: 0 },
+        Go { slot: 0, fate: Lost },
+        Given { family: 2 },
+        Prune { family: 2, keep: 1, now: true },
+        Finish { slot: 0 },
+    ];
+    holds(&ALL, &[&[Given { family: 0 }][..], &to].concat());
+}
+
 /// A machine that could not be deleted is one, whatever else of its run is gone.
 #[test]
 fn a_machine_that_is_left_needs_its_base() {

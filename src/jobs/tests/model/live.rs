@@ -256,6 +256,10 @@ impl World {
         Ok(())
     }
 
+    fn is_gone(&self, id: &str) -> bool {
+        self.reference.images.iter().all(|image| image.id != id)
+    }
+
     async fn ended(&mut self, slot: usize, ended: Ended) -> Told {
         let Some(live) = self.slots[slot].take() else { return Ok(()) };
         self.gates[0].admit(&live.run, false);
@@ -275,6 +279,8 @@ impl World {
             (Some(id), Ok(said)) if id == said => {}
             (None, Err(_)) => {}
             (Some(_), Err(why)) if live.blind && says_unknown(why) => {}
+            // It was deleted before the run could see it.
+            (Some(id), Err(why)) if says_unknown(why) && self.is_gone(id) => {}
             // Its publication was refused when it was done again.
             (Some(id), Err(why))
                 if live.refused && why.contains(&format!("image {id} is not as it was")) => {}
