@@ -43,6 +43,6 @@ pub fn published(factory: Factory) -> Factory {
     std::fs::write(config.join("image-factory/config.yml"), format!("read_only: ['{store}']\n"))
         .unwrap();
     let factory = factory.env("XDG_CONFIG_HOME", config.display().to_string());
-    assert_eq!(factory.run(&["build", "--no-smoke", "os/debian-12"]).0, 0);
+    assert_eq!(factory.run(&["build", "--no-smoke", "--force", "os/debian-12"]).0, 0);
     factory
 }

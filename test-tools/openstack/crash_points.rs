@@ -39,7 +39,7 @@ fn twelve_of_twelve_are_clean() {
     let before = devcloud::listing();
     let mut dirty = Vec::new();
     for (number, (text, after)) in MOMENTS.iter().enumerate() {
-        let mut build = factory.start(&["-v", "build", "images/moments"]);
+        let mut build = factory.start(&["-v", "build", "--force", "images/moments"]);
         build.until(text, Duration::from_secs(900));
         std::thread::sleep(Duration::from_millis(*after));
         build.child.kill().unwrap();

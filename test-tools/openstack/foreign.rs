@@ -66,7 +66,7 @@ fn queried() -> Vec<String> {
 fn a_members_snapshot_and_copy_are_let_alone() {
     let before = devcloud::listing();
     let factory = factory();
-    runs(&factory, 0, &["build", "--no-smoke", "os/foreign-os"]);
+    runs(&factory, 0, &["build", "--no-smoke", "--force", "os/foreign-os"]);
     let first = published(&factory);
     assert_eq!(queried(), std::slice::from_ref(&first));
 
@@ -122,7 +122,7 @@ fn a_members_snapshot_and_copy_are_let_alone() {
 
     // With `keep: 1` each of these hides or deletes what it may.
     for _ in 0..2 {
-        runs(&factory, 0, &["build", "--no-smoke", "os/foreign-os"]);
+        runs(&factory, 0, &["build", "--no-smoke", "--force", "os/foreign-os"]);
         runs(&factory, 0, &["image", "prune", FAMILY, "--keep", "1", "--now"]);
     }
     let newest = published(&factory);

@@ -69,7 +69,7 @@ fn lifecycle() {
     // The base that both need is built once, and first.
     let said = runs(
         &factory,
-        &["build", "--no-smoke", "images/life-a", "images/life-b"],
+        &["build", "--no-smoke", "--force", "images/life-a", "images/life-b"],
         &["base os/life-os of images/life-a is missing"],
     );
     assert_eq!(said.matches("is missing: building it first").count(), 1);

@@ -18,7 +18,7 @@ fn bundle_nginx_becomes_a_tested_image_and_a_stack() {
     let before = devcloud::listing();
     let factory = base::published(factory);
     let watch = PsWatch::start(login.secret.clone());
-    let (code, said) = factory.run(&["-vv", "build", "images/bundle-nginx"]);
+    let (code, said) = factory.run(&["-vv", "build", "--force", "images/bundle-nginx"]);
     let seen = watch.end();
     assert_eq!(code, 0);
 

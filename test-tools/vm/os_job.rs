@@ -5,7 +5,7 @@ use super::factory::Factory;
 /// Every check that is on for an operating system, and whether it ran or was left out because the
 /// cloud cannot do it.
 pub fn passes_every_check(factory: &Factory, cannot: &[&str]) {
-    let (code, said) = factory.run(&["-v", "build", "os/debian-12"]);
+    let (code, said) = factory.run(&["-v", "build", "--force", "os/debian-12"]);
     assert_eq!(code, 0);
     for check in image_factory::testing::build_vars::CHECKS.iter() {
         let word = if cannot.contains(&check.id) { "skipped" } else { "passed" };
@@ -57,7 +57,7 @@ pub fn broken_images_are_refused(mut factory: Factory) {
             &format!("os/{name}/build-vars.yml"),
             &format!("{vars}tests: {{only: [{}]}}\n", only(check)),
         );
-        let (code, said) = factory.run(&["-v", "build", &format!("os/{name}")]);
+        let (code, said) = factory.run(&["-v", "build", "--force", &format!("os/{name}")]);
         assert_eq!(code, 40, "{name}");
         assert!(said.contains(&format!("check {check} failed")), "{name}: {check} was not named");
         assert_eq!(factory.images(name), Vec::<serde_json::Value>::new(), "{name} was published");

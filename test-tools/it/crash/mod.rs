@@ -152,7 +152,8 @@ fn dies_and_is_swept(moment: Moment) -> Result<(), String> {
 
 /// A machine that nothing answers on: a build waits there until somebody ends it.
 fn waiting(place: &Place) -> std::process::Child {
-    let build = place.command(&["-v", "--progress", "plain", "build", "--no-smoke", "os/tiny"]);
+    let build =
+        place.command(&["-v", "--progress", "plain", "build", "--no-smoke", "--force", "os/tiny"]);
     let mut build = Running::start(build, place.dir.path().join("said.log"));
     build.until("waiting for SSH", Duration::from_secs(60));
     build.child
