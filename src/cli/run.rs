@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::{Context, Failure, out};
 use crate::engine::SshAccess;
-use crate::engine::run_dir::{self, IndexedRun, LOG, Life, Record};
-use crate::model::event::{Event, FinishedImage, Stamped};
+use crate::engine::run_dir::{self, EVENTS, IndexedRun, LOG, Life, Record};
+use crate::log::sentences::duration;
+use crate::model::event::{Event, FinishedImage, Stage, Stamped};
 use crate::plan::Plan;
 use crate::provider::ledger::Leak;
 use crate::text::{clean, shell};
@@ -237,14 +238,38 @@ fn unfinished(context: &Context, run: &str) -> &'static str {
     }
 }
 
+/// A stage of a run that came to its end.
+struct StageEnd {
+    stage: Stage,
+    seconds: f64,
+    well: bool,
+}
+
+/// As its events have them.
+fn stages(dir: &Path) -> Vec<StageEnd> {
+    let text = run_dir::read_text(dir, EVENTS).unwrap_or_default();
+    let ended = |line: &str| match serde_json::from_str::<Stamped>(line).ok()?.event {
+        Event::StageDone { stage, seconds } => Some(StageEnd { stage, seconds, well: true }),
+        Event::StageFailed { stage, seconds, .. } => Some(StageEnd { stage, seconds, well: false }),
+        _ => None,
+    };
+    text.lines().filter_map(ended).collect()
+}
+
 fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
     let recorded = Told::of(context, dir);
     let recorded = recorded.ok_or_else(|| {
         Failure::host(format!("{}: neither plan.json nor events.jsonl is readable", dir.display()))
     })?;
     let (state, image) = (recorded.state(context), recorded.image());
+    let stages = stages(dir);
     if context.common.json {
-        let shown = serde_json::json!({ "plan": recorded.plan, "state": state,
+        let told = |one: &StageEnd| {
+            let StageEnd { stage, seconds, well } = one;
+            serde_json::json!({ "name": stage.name(), "seconds": seconds, "passed": well })
+        };
+        let told: Vec<_> = stages.iter().map(told).collect();
+        let shown = serde_json::json!({ "plan": recorded.plan, "state": state, "stages": told,
             "result": recorded.result(), "published": recorded.published });
         out(&serde_json::to_string_pretty(&shown).expect("records are plain data"));
         return Ok(());
@@ -254,6 +279,10 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
         "run       {run}\nbundle    {bundle}\ncloud     {cloud}\nstarted   {at:.0}\ndirectory {}",
         dir.display()
     ));
+    for StageEnd { stage, seconds, well } in &stages {
+        let word = if *well { "done" } else { "failed" };
+        out(&format!("stage     {} {word}, {}", stage.name(), duration(*seconds)));
+    }
     match &ended {
         None => out(&format!("outcome   {state}")),
         Some(r) => out(&format!("outcome   {} after {:.1} s", r.outcome, r.seconds)),
@@ -266,7 +295,10 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
     }
     let Some(ended) = ended else { return Ok(()) };
     if let Some(kept) = ended.kept {
-        out(&format!("left up   {}: {}", kept.machine, shell::line(&kept.ssh)));
+        match indexed(context, &run) {
+            Some(_) => out(&format!("left up   {}: {}", kept.machine, shell::line(&kept.ssh))),
+            None => out(&format!("left up   {}, and removed since", kept.machine)),
+        }
     }
     ended.leaks.iter().for_each(|leak| out(&format!("leaked    {leak}")));
     Ok(())

@@ -47,6 +47,12 @@ fn outputs_are_of_the_current_image_alone() {
     std::fs::remove_file(factory.tree().join("os/target/x/image.properties")).unwrap();
     due("output/a.txt and 2 more");
     factory.run(&["run", "list"]).exits(0).says("unchanged");
+    factory
+        .run(&["run", "show"])
+        .exits(0)
+        .says("stage     plan done")
+        .says("stage     output done");
+    factory.run(&["run", "show", "--json"]).exits(0).says("\"name\": \"output\"");
 }
 
 /// What was asked for has results, and what is broken stops nothing else.
