@@ -57,6 +57,7 @@ impl Runner<'_> {
             events: self.site.cx.events.clone(),
             outside: outside.clone(),
             check: None,
+            open: vec![true; checks.len()],
             ended: sender,
         };
         let command = Command {
@@ -105,6 +106,8 @@ struct Hearing {
     outside: LastLines,
     /// The check whose lines come.
     check: Option<LastLines>,
+    /// Of each check, whether it has not ended yet. A machine tells of an end without end.
+    open: Vec<bool>,
     ended: UnboundedSender<Ended>,
 }
 
@@ -128,7 +131,9 @@ impl Hearing {
         match (&words[..], self.check.take()) {
             (["begin", _], _) => self.check = Some(LastLines::default()),
             (["end", index, code], Some(said)) => {
-                if let (Ok(index), Ok(code)) = (index.parse(), code.parse()) {
+                if let (Ok(index), Ok(code)) = (index.parse::<usize>(), code.parse())
+                    && self.open.get_mut(index).is_some_and(std::mem::take)
+                {
                     let mut said = said.all();
                     // The line end before the mark.
                     said.pop_if(|last| last.is_empty());
@@ -194,7 +199,8 @@ mod tests {
         let (ended, mut all) = unbounded_channel();
         let outside = LastLines::default();
         let (mark, events) = (MARK.to_owned(), Events::default());
-        let hearing = Hearing { mark, events, outside: outside.clone(), check: None, ended };
+        let open = vec![true; checks.len()];
+        let hearing = Hearing { mark, events, outside: outside.clone(), check: None, open, ended };
         let mut output = hearing.output();
         for bytes in out.stdout.chunks(7) {
             output(Stream::Stdout, bytes);
