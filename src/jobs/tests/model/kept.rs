@@ -164,3 +164,17 @@ fn half_of_an_image_is_swept() {
     ];
     holds(&ALL, &to);
 }
+
+/// Told twice to end while its machine boots: it is at its end before anybody sweeps.
+#[test]
+fn a_run_that_was_told_twice_to_end_is_swept() {
+    let to = [
+        Begin { slot: 1, family: 0 },
+        Signal { slot: 1 },
+        Go { slot: 1, fate: LostFromSight },
+        Signal { slot: 1 },
+        Begin { slot: 0, family: 0 },
+        Sweep,
+    ];
+    holds(&ALL, &[&[Given { family: 0 }], &to[..]].concat());
+}

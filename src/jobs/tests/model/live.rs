@@ -1,6 +1,7 @@
 //! Runs that live, one change after the other.
 use std::collections::VecDeque;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::sync::oneshot;
@@ -16,6 +17,9 @@ use crate::plan;
 use crate::provider::Provider;
 use crate::provider::ledger::{FILE, Kind, RUNS};
 use crate::system::cancel::Cancel;
+
+/// In which a run hears a signal.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// A run in a slot.
 pub struct Live {
@@ -112,10 +116,6 @@ impl World {
         let Some((change, tell)) = live.waits.take() else { return Ok(()) };
         if fate == Fate::Killed {
             return self.killed(slot, false).await;
-        }
-        // A second signal ends the way home where it stands, before this change.
-        if tell.is_closed() && live.cancel.for_unwind().check().is_err() {
-            return self.follow(slot, false).await;
         }
         live.blind |= fate == Fate::LostFromSight;
         let again = live.published.is_some() && matches!(change, Change::Publish(_));
@@ -217,10 +217,18 @@ impl World {
         }
     }
 
-    pub(super) fn signal(&mut self, slot: usize) {
-        if let Some(live) = &self.slots[slot] {
-            live.cancel.signal();
+    pub(super) async fn signal(&mut self, slot: usize) -> Told {
+        let Some(live) = &mut self.slots[slot] else { return Ok(()) };
+        live.cancel.signal();
+        // A second signal ends the run before its change, unless it is one that nobody interrupts.
+        if live.cancel.for_unwind().check().is_err()
+            && let Some((_, tell)) = &mut live.waits
+            && tokio::time::timeout(AT_ONCE, tell.closed()).await.is_ok()
+        {
+            live.waits = None;
+            return self.follow(slot, false).await;
         }
+        Ok(())
     }
 
     pub(super) async fn serve_to_publication(&mut self, slot: usize) -> Told {

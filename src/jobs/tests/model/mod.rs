@@ -31,8 +31,9 @@ use reference::{FAMILIES, Prune};
 use steps::Step;
 use world::{Counts, Told, Where, World};
 
-/// How long one step may take.
+/// How long one step may take; and where a shorter sequence is looked for.
 const PATIENCE: Duration = Duration::from_secs(60);
+const IMPATIENCE: Duration = Duration::from_secs(5);
 
 fn definitions(tree: &std::path::Path) -> Vec<Definition> {
     let load = |family: &reference::Family| {
@@ -61,7 +62,7 @@ async fn take(world: &mut World, step: Step) -> Told {
         Step::ToPublication { slot } => world.serve_to_publication(slot).await?,
         Step::SpoilPrune { slot, fate } => world.spoil_prune(slot, fate),
         Step::Finish { slot } => world.finish(slot).await?,
-        Step::Signal { slot } => world.signal(slot),
+        Step::Signal { slot } => world.signal(slot).await?,
         Step::Sweep => world.sweep(None).await?,
         Step::SpoiltSweep { lost: false } => world.sweep(Some(Fault::Refuse)).await?,
         Step::SpoiltSweep { lost: true } => world.sweep(Some(Fault::LoseReply)).await?,
@@ -88,23 +89,32 @@ async fn end(world: &mut World) -> Told {
     world.nothing_else().await
 }
 
-async fn play_all(world: &mut World, steps: &[Step]) -> Told {
+async fn play_all(world: &mut World, steps: &[Step], patience: Duration) -> Told {
     let hangs = |_| Err("nothing happens any more".to_owned());
     for (number, step) in (1..).zip(steps) {
-        let told = tokio::time::timeout(PATIENCE, take(world, *step)).await.unwrap_or_else(hangs);
+        let told = tokio::time::timeout(patience, take(world, *step)).await.unwrap_or_else(hangs);
         told.map_err(|why| format!("step {number}, {step:?}: {why}"))?;
     }
-    let told = tokio::time::timeout(PATIENCE, end(world)).await.unwrap_or_else(hangs);
+    let told = tokio::time::timeout(patience, end(world)).await.unwrap_or_else(hangs);
     told.map_err(|why| format!("at the end: {why}"))
 }
 
 fn play(place: Where, definitions: &[Definition], steps: &[Step]) -> Result<Counts, String> {
+    play_within(PATIENCE, place, definitions, steps)
+}
+
+fn play_within(
+    patience: Duration,
+    place: Where,
+    definitions: &[Definition],
+    steps: &[Step],
+) -> Result<Counts, String> {
     process::STARTS_NONE.set(true);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let played = || {
         runtime.block_on(async {
             let mut world = World::new(place, definitions).await;
-            play_all(&mut world, steps).await.map(|()| world.counts)
+            play_all(&mut world, steps, patience).await.map(|()| world.counts)
         })
     };
     catch_unwind(AssertUnwindSafe(played)).unwrap_or_else(|_| Err("the test panicked".into()))
@@ -112,7 +122,7 @@ fn play(place: Where, definitions: &[Definition], steps: &[Step]) -> Result<Coun
 
 /// Fails with the shortest sequence that fails.
 fn fail(place: Where, definitions: &[Definition], seed: u64, steps: Vec<Step>) -> ! {
-    let fails = |steps: &[Step]| play(place, definitions, steps).is_err();
+    let fails = |steps: &[Step]| play_within(IMPATIENCE, place, definitions, steps).is_err();
     let steps = steps::shrunk(steps, fails);
     let why = play(place, definitions, &steps).err().unwrap_or("it fails by chance".into());
     panic!(
