@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::image::{self, Visibility};
+use super::image::{self, Image, State, Visibility};
 use super::units::GIB;
 
 /// Everything that publication sets on an image; the state last, in one write.
@@ -61,6 +61,13 @@ impl Publication {
     /// Smallest disk for the image in GiB; never less than its own.
     pub fn min_disk(&self, virtual_size: u64) -> u64 {
         self.min_disk_gib.unwrap_or(0).max(virtual_size.div_ceil(GIB))
+    }
+
+    /// The same for an image as it is: protection that somebody gave a published one stays.
+    #[must_use]
+    pub fn of(&self, image: &Image) -> Self {
+        let given = image.state != State::Staged && image.protected;
+        Self { protected: self.protected || given, ..self.clone() }
     }
 
     /// Adds what only the store knows, for the same write: the image's own ID as proof of origin,

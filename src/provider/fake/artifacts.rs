@@ -46,7 +46,7 @@ impl Artifacts for Memory {
                 i.id != image.id && i.name == publication.name && i.state != State::Staged
             };
             let name = free_name(publication, there.iter().find(named).map(|i| i.id.as_str()))?;
-            let publication = Publication { name, ..publication.proven(&image.id, at) };
+            let publication = Publication { name, ..publication.of(image).proven(&image.id, at) };
             image.state = State::Active;
             image.min_disk_gib = publication.min_disk(image.virtual_size);
             (image.name, image.family) = (publication.name, publication.family);

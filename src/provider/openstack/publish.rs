@@ -41,7 +41,7 @@ pub async fn publish(
         return Ok(now);
     }
     let publishing = Publishing { cloud, cx, what: &what, project: &project };
-    let wanted = publishing.wanted(&before, publication).await?;
+    let wanted = publishing.wanted(&before, &publication.of(&now)).await?;
     if now.state != State::Staged {
         // Its own image again.
         publishing.members(&before, &wanted).await?;

@@ -40,7 +40,7 @@ impl Artifacts for Local {
         let named = self.store.named(&publication.name)?;
         let other = named.iter().map(|i| i.id.as_str()).find(|id| *id != now.id);
         let name = free_name(publication, other)?;
-        let publication = Publication { name, ..publication.proven(&now.id, at) };
+        let publication = Publication { name, ..publication.of(&now).proven(&now.id, at) };
         let state = match publication.properties.get(image::STATE).map(String::as_str) {
             Some("deprecated") => State::Deprecated,
             _ => State::Active,

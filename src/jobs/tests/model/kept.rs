@@ -178,3 +178,18 @@ fn a_run_that_was_told_twice_to_end_is_swept() {
     ];
     holds(&ALL, &[&[Given { family: 0 }], &to[..]].concat());
 }
+
+/// Protected by a person while the run asks again for what it published without an answer.
+#[test]
+fn protection_outlives_a_publication_that_is_done_again() {
+    let to = [
+        Given { family: 0 },
+        Begin { slot: 0, family: 1 },
+        Begin { slot: 1, family: 1 },
+        ToPublication { slot: 1 },
+        Go { slot: 1, fate: Lost },
+        Protect { family: 1, nth: 0, on: true },
+        Finish { slot: 1 },
+    ];
+    holds(&ALL, &to);
+}
