@@ -34,6 +34,8 @@ pub struct Selection {
     pub accel: Accel,
     /// This program.
     pub program: Option<PathBuf>,
+    /// How much checkpoints of local machines may take, in bytes.
+    pub checkpoints: u64,
     /// This machine's name.
     pub host: String,
 }
@@ -76,6 +78,7 @@ fn qemu(selection: Selection, home: &Home, warn: &mut dyn FnMut(&str)) -> Local 
         runtime: home.runtime.clone(),
         accel: selection.accel,
         program: selection.program,
+        checkpoints: selection.checkpoints,
     })
 }
 

@@ -19,6 +19,9 @@ mod tests;
 /// Size limit of a settings file.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// MiB that checkpoints may take of the disk, if the owner says nothing.
+pub const CACHE: u64 = 10 << 10;
+
 /// Whether code of a definition runs behind a wall on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -75,6 +78,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Visible read-only to all code of definitions. Absolute.
     pub read_only: Vec<PathBuf>,
+    /// MiB that checkpoints may take of the disk; `None`: [`CACHE`].
+    pub cache_mib: Option<u64>,
     /// The file that each effective key comes from.
     pub from: BTreeMap<String, PathBuf>,
     /// Searched files; later ones win.

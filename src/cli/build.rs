@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::{Context, Failure, document, err, exit, out, show};
+use crate::engine::checkpoints::Range;
 use crate::frontend;
 use crate::jobs::{
     self, End, Factory, Job, Need, NotBuilt, Results, RetainedMachine, RunOptions, RunOutcome,
@@ -64,12 +65,14 @@ pub struct Args {
     /// Publish the captured image without booting or testing it
     #[arg(long)]
     no_smoke: bool,
-    /// Build even if the family's image was made from the same files, values and base
+    /// Build even if the family's image was made from the same files, values and base, and run
+    /// every step
     ///
     /// Without it, such an image is the result, if it passed the checks that are asked for: nothing
-    /// is built, and its outputs are rendered anew. Packages and other things that steps fetch may
-    /// be newer by now; the factory does not look.
-    #[arg(long, conflicts_with = "stale")]
+    /// is built, and its outputs are rendered anew. A build on this machine begins from the longest
+    /// prefix of its steps that an earlier build kept. Packages and other things that steps fetch
+    /// may be newer by now; the factory does not look.
+    #[arg(long, visible_alias = "fresh", conflicts_with = "stale")]
     force: bool,
     /// Do not validate rendered templates with the cloud's Heat
     #[arg(long)]
@@ -143,6 +146,7 @@ async fn build(
         keep_on_failure: args.keep_on_failure,
         smoke: !args.no_smoke,
         // With `--stale` it is settled what is built.
+        range: Range { fresh: args.force, ..Range::default() },
         force: args.force || args.stale,
         check_templates: !args.no_heat_validate,
         ..context.options()

@@ -87,6 +87,7 @@ impl Context {
         RunOptions {
             goal: Goal::Published,
             keep_on_failure: false,
+            range: Default::default(),
             smoke: true,
             force: false,
             check_templates: true,

@@ -6,6 +6,7 @@ use super::{Context, Failure, clouds, err};
 use crate::app::{self, OpenError, Selection};
 use crate::provider::Provider;
 use crate::provider::qemu::Accel;
+use crate::settings;
 
 impl Context {
     /// The provider, and a line that says which and why. Whatever is done there may be written down
@@ -60,6 +61,7 @@ impl Context {
                 AccelArg::Kvm => Accel::Kvm,
             },
             program: std::env::current_exe().ok(),
+            checkpoints: self.wall()?.settings().cache_mib.unwrap_or(settings::CACHE) << 20,
             host: std::fs::read_to_string("/proc/sys/kernel/hostname")
                 .unwrap_or_default()
                 .trim()

@@ -2,6 +2,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::checkpoints::Range;
 use super::{BuildError, Goal, space};
 use crate::guest::Connect;
 use crate::model::definition::Definition;
@@ -33,6 +34,9 @@ pub struct BuildContext<'a> {
     pub until: Goal,
     /// Leave the machine of a failed build up.
     pub keep_on_failure: bool,
+    /// Where the factory keeps what outlives a run.
+    pub home: PathBuf,
+    pub range: Range,
 }
 
 impl<'a> BuildContext<'a> {
@@ -49,10 +53,11 @@ impl<'a> BuildContext<'a> {
     where
         'a: 'b,
     {
-        let BuildContext { cloud, connect, cx, definition, wall, keep_on_failure, .. } = *self;
+        let BuildContext { cloud, connect, cx, definition, wall, keep_on_failure, range, .. } =
+            *self;
         let (scratch, work, downloads) =
             (self.scratch.clone(), self.work.clone(), self.downloads.clone());
-        let (proxies, until) = (self.proxies.clone(), self.until.clone());
+        let (proxies, until, home) = (self.proxies.clone(), self.until.clone(), self.home.clone());
         BuildContext {
             cloud,
             connect,
@@ -66,6 +71,8 @@ impl<'a> BuildContext<'a> {
             proxies,
             until,
             keep_on_failure,
+            home,
+            range,
         }
     }
 

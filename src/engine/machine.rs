@@ -231,8 +231,24 @@ pub(super) async fn boot(
     (image, grow_gib): (&Image, u64),
     user_data: String,
 ) -> Result<Machine, BuildError> {
+    let spec = spec(site, wanted, (image, grow_gib), user_data);
+    site.cx.events.doing(format!("booting {}", spec.name));
+    Ok(site
+        .cloud
+        .compute()
+        .boot(&site.cx.within(Duration::from_secs(site.plan.timeouts.boot)), &spec)
+        .await?)
+}
+
+/// A machine of the plan, for the cloud.
+pub(super) fn spec(
+    site: &BuildContext<'_>,
+    wanted: &MachinePlan,
+    (image, grow_gib): (&Image, u64),
+    user_data: String,
+) -> BootSpec {
     let place = wanted.flavor.as_ref().zip(site.plan.site.as_ref());
-    let spec = BootSpec {
+    BootSpec {
         name: wanted.name.clone(),
         image: image.id.clone(),
         cpus: wanted.cpus,
@@ -241,13 +257,7 @@ pub(super) async fn boot(
         user_data,
         place: place
             .map(|(flavor, site)| MachinePlacement { flavor: flavor.clone(), site: site.clone() }),
-    };
-    site.cx.events.doing(format!("booting {}", spec.name));
-    Ok(site
-        .cloud
-        .compute()
-        .boot(&site.cx.within(Duration::from_secs(site.plan.timeouts.boot)), &spec)
-        .await?)
+    }
 }
 
 /// Disk size of a machine, in GiB.

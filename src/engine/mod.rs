@@ -12,6 +12,7 @@ pub mod ansible;
 mod answer;
 mod cause;
 pub mod checks;
+pub mod checkpoints;
 mod child;
 pub mod cloud_init;
 pub mod console;
@@ -135,10 +136,11 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
     let mut identities = Vec::new();
     let image = match &plan.builder {
         Some(wanted) => {
-            let mut builder =
-                site.stage(Stage::Boot, machine::boot_builder(site, wanted, &base)).await?;
+            let (mut builder, trail) =
+                site.stage(Stage::Boot, checkpoints::builder(site, wanted, &base)).await?;
             *up = Some(builder.opened(site)?);
-            let provisioned = site.stage(Stage::Provision, steps::run(site, &mut builder)).await;
+            let steps = steps::run(site, &mut builder, trail);
+            let provisioned = site.stage(Stage::Provision, steps).await;
             if let Goal::Provisioned(person) = &site.until {
                 return visited(site, &builder, &**person, provisioned).await;
             }

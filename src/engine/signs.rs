@@ -193,6 +193,8 @@ mod tests {
             proxies: Default::default(),
             until: crate::engine::Goal::Published,
             keep_on_failure: false,
+            home: Default::default(),
+            range: Default::default(),
         };
         let machine = Machine { name: "smoke-a".into(), id: "1".into(), host: "x".into(), port: 1 };
         let failed = "[FAILED] Failed to start ssh.service - OpenBSD Secure Shell server.\n";

@@ -166,6 +166,8 @@ async fn a_machine_that_is_not_reached_is_told_with_the_setting() {
         let cx = RunCx::new(&plan.run, ledger, Events::default(), Cancel::default());
         let outcome = build(&BuildContext {
             keep_on_failure: false,
+            home: Default::default(),
+            range: Default::default(),
             ..site(&world, &Deaf, &plan, &cx, &wall)
         })
         .await;

@@ -145,6 +145,11 @@ pub(super) async fn retire(site: &BuildContext<'_>, machine: &str) {
     delete_now(site, of_it).await;
 }
 
+/// Removes all that is a machine's, so that another may have its name.
+pub(super) async fn discard(site: &BuildContext<'_>, machine: &str) {
+    delete_now(site, |e| is_of(site, e, machine)).await;
+}
+
 /// The same for the staged source of a captured builder. A base is not the run's.
 pub(super) async fn retire_source(site: &BuildContext<'_>, source: &Image) {
     delete_now(site, |e| e.kind == Kind::Image && e.id.as_ref() == Some(&source.id)).await;

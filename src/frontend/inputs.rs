@@ -1,5 +1,5 @@
 //! The files of a definition and their digests. Builds of equal digests had equal definitions.
-use crate::model::inputs::{InputFile, Inputs, is_debris};
+use crate::model::inputs::{InputFile, Inputs, OF_RUN, is_debris};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -43,8 +43,8 @@ fn counted_files(
         if !counted.has(&path) {
             continue;
         }
-        let (sha256, mode) = read(&path).map_err(|e| (path.clone(), e))?;
-        files.push(InputFile { path: relative(&bundle_dir, &path), sha256, mode });
+        let file = read(&path).map_err(|e| (path.clone(), e))?;
+        files.push(InputFile { path: relative(&bundle_dir, &path), ..file });
     }
     files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
     Ok(files)
@@ -119,15 +119,18 @@ fn relative(dir: &Path, path: &Path) -> PathBuf {
     ups.join(path.strip_prefix(common).unwrap_or(path))
 }
 
-fn read(path: &Path) -> io::Result<(String, char)> {
+/// A file by its content, without a path.
+fn read(path: &Path) -> io::Result<InputFile> {
     if path.is_symlink() {
         let target = std::fs::read_link(path)?;
-        return Ok((hex(&Sha256::digest(target.as_os_str().as_encoded_bytes())), 'l'));
+        let sha256 = hex(&Sha256::digest(target.as_os_str().as_encoded_bytes()));
+        return Ok(InputFile { path: PathBuf::new(), sha256, mode: 'l', names_run: false });
     }
     let file = reading::open(path)?;
     // As git, and as uploads arrive.
     let mode = if file.metadata()?.permissions().mode() & 0o100 == 0 { '-' } else { 'x' };
-    Ok((digest(file)?, mode))
+    let (sha256, names_run) = digest(file)?;
+    Ok(InputFile { path: PathBuf::new(), sha256, mode, names_run })
 }
 
 fn is_repository(dir: &Path) -> bool {
@@ -151,8 +154,8 @@ fn below(dir: &Path, counted: &Counted) -> Result<Vec<InputFile>, (PathBuf, io::
         })?;
         let path = entry.path().strip_prefix(dir).unwrap_or(entry.path()).to_path_buf();
         if entry.file_type().is_file() || entry.path_is_symlink() {
-            let (sha256, mode) = read(entry.path()).map_err(|e| (entry.path().to_path_buf(), e))?;
-            files.push(InputFile { path, sha256, mode });
+            let file = read(entry.path()).map_err(|e| (entry.path().to_path_buf(), e))?;
+            files.push(InputFile { path, ..file });
         }
     }
     Ok(files)
@@ -264,13 +267,25 @@ pub(super) fn seen(place: &Path) -> impl Iterator<Item = (PathBuf, Metadata)> + 
     })
 }
 
-fn digest(mut file: File) -> io::Result<String> {
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 << 10]);
+/// The digest of a file, and whether its text has one of [`OF_RUN`].
+fn digest(mut file: File) -> io::Result<(String, bool)> {
+    let longest = OF_RUN.map(str::len).into_iter().max().unwrap_or_default();
+    let (mut hash, mut names_run) = (Sha256::new(), false);
+    // What is read follows the end of what was read before: a name may lie across.
+    let (mut buffer, mut end) = (vec![0; longest + (64 << 10)], 0);
     loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
+        let read = file.read(&mut buffer[end..])?;
+        if read == 0 {
+            return Ok((hex(&hash.finalize()), names_run));
         }
+        hash.update(&buffer[end..end + read]);
+        let text = &buffer[..end + read];
+        names_run |=
+            OF_RUN.iter().any(|name| memchr::memmem::find(text, name.as_bytes()).is_some());
+        let kept = text.len().min(longest);
+        let from = text.len() - kept;
+        buffer.copy_within(from..from + kept, 0);
+        end = kept;
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) async fn build_in(
         downloads: setup.factory.home.data.join("cache/downloads"),
         proxies: setup.factory.proxies.clone(),
         keep_on_failure: setup.options.keep_on_failure,
+        home: setup.factory.home.data.clone(),
+        range: setup.options.range,
     };
     for dir in [&work, &scratch] {
         if let Err(e) = own_directory(&cx.ledger, dir).await {

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use crate::engine::Goal;
+use crate::engine::checkpoints::Range;
 use crate::model::definition::Definition;
 use crate::model::event::Sink;
 use crate::plan::Purpose;
@@ -19,6 +20,8 @@ pub struct RunOptions {
     pub smoke: bool,
     /// Build an image even if there is one that a build would make again.
     pub force: bool,
+    /// What the builder begins from, and which steps it runs.
+    pub range: Range,
     /// Have rendered Heat templates checked by the cloud's Heat.
     pub check_templates: bool,
     pub show: Show,

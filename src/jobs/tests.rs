@@ -138,6 +138,7 @@ pub(super) fn quiet() -> RunOptions {
     RunOptions {
         goal: Goal::Published,
         keep_on_failure: false,
+        range: Default::default(),
         smoke: false,
         force: true,
         check_templates: false,

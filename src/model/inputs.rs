@@ -13,7 +13,13 @@ pub struct InputFile {
     pub sha256: String,
     /// `-`, `x` for an executable, `l` for a link.
     pub mode: char,
+    /// Its text has one of [`OF_RUN`].
+    #[serde(skip)]
+    pub names_run: bool,
 }
+
+/// Variables of a step's environment that differ in every run.
+pub const OF_RUN: [&str; 2] = ["FACTORY_RUN", "FACTORY_IMAGE_NAME"];
 
 /// All files of a definition, under one digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]

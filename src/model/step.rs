@@ -16,6 +16,8 @@ pub struct Step {
     pub env: BTreeMap<String, String>,
     /// `sudo: true`; off by default.
     pub sudo: bool,
+    /// For how long its result may be used again by other builds.
+    pub fresh: Option<Duration>,
 }
 
 /// What a step does. Paths are relative to the definition's directory. Serialized under the word of

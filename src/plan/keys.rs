@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Origin, StepPlan};
 use crate::model::digest::Algorithm;
-use crate::model::inputs::{InputFile, Inputs};
+use crate::model::inputs::{InputFile, Inputs, OF_RUN};
 use crate::model::source::ChecksumSource;
 use crate::model::source_uri::SourceUri;
 use crate::model::step::{Reads, StepKind};
@@ -30,17 +30,39 @@ pub(super) struct Begin<'a> {
 /// Incremented when the same definition gets other keys.
 const EDITION: u32 = 1;
 
-/// Sets `key` of every step: SHA-256, in hex. `None` from the first step on whose dependencies are
-/// unknown: the base is not built yet, or a file is unreadable.
-pub(super) fn set(steps: &mut [StepPlan], on: &Begin<'_>) {
-    let mut before = on.base().map(|base| digest(&json!([EDITION, "base", base, on.ssh_user])));
+/// Sets `key` and `outline` of every step: SHA-256, in hex. `None` from the first step on whose
+/// dependencies are unknown: the base is not built yet, a file is unreadable, or the step is told of
+/// the run itself. Returns the key of the state before the first step.
+pub(super) fn set(steps: &mut [StepPlan], on: &Begin<'_>) -> Option<String> {
+    let base = on.base().map(|base| digest(&json!([EDITION, "base", base, on.ssh_user])));
+    let (mut key, mut outline) = (base.clone(), base.clone());
     for step in steps {
-        let files = read_by(&step.action, on.inputs);
-        before = before.zip(files).map(|(before, files)| {
-            digest(&json!([EDITION, "step", before, step.action, step.env, step.sudo, files]))
-        });
-        step.key.clone_from(&before);
+        let of = |before: Option<String>, files: Option<Value>| {
+            before.zip(files).map(|(before, files)| {
+                digest(&json!([EDITION, "step", before, step.action, step.env, step.sudo, files]))
+            })
+        };
+        let is_told = is_told_of_run(step, on.inputs);
+        key = of(key, read_by(&step.action, on.inputs).filter(|_| !is_told));
+        outline = of(outline, known_to_be_read(&step.action, on.inputs).filter(|_| !is_told));
+        step.key.clone_from(&key);
+        step.outline.clone_from(&outline);
     }
+    base
+}
+
+/// Whether the step, or a file that it reads, names what differs in every run.
+fn is_told_of_run(step: &StepPlan, inputs: Option<&Inputs>) -> bool {
+    let said = json!([step.action, step.env]).to_string();
+    let reads = |file: &InputFile| match step.action.reads() {
+        Reads::Nothing => false,
+        Reads::Path(path) => file.path.starts_with(path) || file.mode == 'l',
+        // Which of them is read, only the run tells.
+        Reads::Everything => false,
+    };
+    let files = inputs.iter().flat_map(|inputs| &inputs.files);
+    OF_RUN.iter().any(|name| said.contains(name))
+        || files.filter(|file| reads(file)).any(|file| file.names_run)
 }
 
 impl Begin<'_> {
@@ -71,6 +93,18 @@ impl Begin<'_> {
                 Err(_) => Some(name(path)),
             },
             SourceUri::Url(url) => Some(json!(url)),
+        }
+    }
+}
+
+/// [`read_by`]; of what may be read, the names alone.
+fn known_to_be_read(action: &StepKind, inputs: Option<&Inputs>) -> Option<Value> {
+    match action.reads() {
+        Reads::Nothing | Reads::Path(_) => read_by(action, inputs),
+        Reads::Everything => {
+            let link = |file: &InputFile| (file.mode == 'l').then(|| file.sha256.clone());
+            let named = |file: &InputFile| json!([name(&file.path), file.mode, link(file)]);
+            Some(inputs?.files.iter().map(named).collect())
         }
     }
 }

@@ -91,11 +91,11 @@ pub fn plan(bundle: &Definition, facts: &Facts, request: &Request<'_>) -> Result
         },
         &mut planner.own,
     );
-    if let Some(origin) = &origin {
+    let base_key = origin.as_ref().and_then(|origin| {
         let inputs = facts.host.inputs.as_ref();
         let begin = keys::Begin { origin, ssh_user: &ssh_user, dir: &bundle.dir, inputs };
-        keys::set(&mut steps, &begin);
-    }
+        keys::set(&mut steps, &begin)
+    });
     let (site, larger) = (machines.site.clone(), machines.larger.clone());
     let smoke = request.purpose.smokes().then(|| planner.smoke(machines, &checks, user));
     let (origin, notes) = planner.finish(origin)?;
@@ -113,6 +113,7 @@ pub fn plan(bundle: &Definition, facts: &Facts, request: &Request<'_>) -> Result
         origin,
         builder,
         ssh_user,
+        base_key,
         steps,
         tidy: tidy_parts(bundle),
         smoke,

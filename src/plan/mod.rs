@@ -67,6 +67,9 @@ pub struct Plan {
     /// `None`: nothing to provision, the source is the image.
     pub builder: Option<MachinePlan>,
     pub ssh_user: String,
+    /// Content key of the state before the first step; see `keys`.
+    #[serde(default)]
+    pub base_key: Option<String>,
     pub steps: Vec<StepPlan>,
     /// Parts of tidy, in order.
     pub tidy: Vec<String>,

@@ -16,9 +16,16 @@ pub struct StepPlan {
     pub retries: u32,
     pub env: BTreeMap<String, String>,
     pub sudo: bool,
+    /// Seconds for which its result may be used again; `None`: as long as it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<u64>,
     /// The content key; see `keys`.
     #[serde(default)]
     pub key: Option<String>,
+    /// The same without the contents of files that only a run can tell to be read: those of a
+    /// playbook.
+    #[serde(default)]
+    pub outline: Option<String>,
 }
 
 pub(super) fn steps(bundle: &Definition) -> Vec<StepPlan> {
@@ -40,7 +47,9 @@ pub(super) fn steps(bundle: &Definition) -> Vec<StepPlan> {
         retries: step.retries,
         env: step.env.clone(),
         sudo: step.sudo,
+        fresh: step.fresh.map(|fresh| fresh.as_secs()),
         key: None,
+        outline: None,
     };
     bundle.steps.iter().map(plan).collect()
 }
@@ -59,6 +68,8 @@ fn bootstrap(bundle: &Definition, timeout: u64) -> StepPlan {
         retries: 0,
         env: BTreeMap::new(),
         sudo: false,
+        fresh: None,
         key: None,
+        outline: None,
     }
 }

@@ -8,6 +8,7 @@ use crate::model::image::Image;
 pub use crate::model::publication::Publication;
 
 mod artifacts;
+pub mod checkpoints;
 mod compute;
 #[doc(hidden)]
 pub mod contract;
@@ -26,6 +27,7 @@ mod templates;
 mod volumes;
 
 pub use artifacts::{Artifacts, why_immutable};
+pub use checkpoints::Checkpoints;
 pub use compute::{BootSpec, Compute, Machine, MachinePlacement, Power, Reboot};
 pub use error::CloudError;
 pub use rescue::Rescue;
@@ -63,6 +65,10 @@ pub trait Provider: Send + Sync {
     }
 
     fn rescue(&self) -> Option<&dyn Rescue> {
+        None
+    }
+
+    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
         None
     }
 

@@ -6,7 +6,7 @@ use super::{AnsibleSettings, LimitSettings, Mode, Rule, Settings};
 use crate::frontend::build_vars::decode::{Field, Fields, Reader};
 use crate::frontend::build_vars::yaml::{Node, Position, Value};
 
-const TOP: &[&str] = &["wall", "allow", "ansible", "read_only", "limits"];
+const TOP: &[&str] = &["wall", "allow", "ansible", "read_only", "limits", "cache"];
 const RULE: &[&str] = &["definition", "tree", "local", "env", "unwalled"];
 const ANSIBLE: &[&str] = &["vault_password_file", "collections", "roles"];
 const LIMITS: &[&str] = &["memory", "cpu", "processes", "memory_together"];
@@ -36,6 +36,9 @@ pub(super) fn over(settings: &mut Settings, reader: &mut Reader, root: &Node) {
     if let Some(read_only) = top.read("read_only", |f| paths(reader, f)) {
         settings.read_only = read_only;
     }
+    if let Some(mib) = top.read("cache", |f| cache(reader, f)) {
+        settings.cache_mib = Some(mib);
+    }
     if let Some(limits) = top.read("limits", |f| known(reader, f, LIMITS)) {
         settings.limits = LimitSettings {
             memory_mib: limits.read("memory", |f| reader.size(f, 1)),
@@ -63,6 +66,14 @@ fn known<'n>(reader: &mut Reader, field: &Field<'n>, valid: &[&str]) -> Option<F
         reader.error(entry.spot, format!("unknown key `{}`{whose}", entry.key), &hint);
     }
     Some(fields)
+}
+
+/// A size, or `off`.
+fn cache(reader: &mut Reader, field: &Field) -> Option<u64> {
+    match &field.node.value {
+        Value::Scalar { text, .. } if text == "off" => Some(0),
+        _ => reader.size(field, 1),
+    }
 }
 
 fn rule(reader: &mut Reader, field: &Field) -> Option<Rule> {

@@ -224,3 +224,19 @@ fn how_to_allow_plays_on_the_factory_is_said() {
         load(&[file(dir.path(), "a.yml", how.split('`').nth(1).unwrap())], None, me()).unwrap();
     assert_eq!(allowed.how_to_allow_local("images/my bundle", &Asks::default()), None);
 }
+
+#[test]
+fn what_checkpoints_may_take_is_a_size_or_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |text: &str| {
+        let file = file(dir.path(), "c", text);
+        load(&[file], None, me()).unwrap().cache_mib
+    };
+    assert_eq!(
+        (of("cache: 5G\n"), of("cache: off\n"), of("wall: auto\n")),
+        (Some(5120), Some(0), None)
+    );
+    for wrong in ["cache: 0\n", "cache: many\n", "cache: [1G]\n"] {
+        assert!(findings(wrong)[0].contains("cache"), "{wrong}");
+    }
+}

@@ -31,6 +31,7 @@ pub(crate) fn plan(dir: &Path) -> Plan {
         origin: Origin::Script("build.sh".into()),
         builder: None,
         ssh_user: "debian".into(),
+        base_key: None,
         steps: Vec::new(),
         tidy: Vec::new(),
         smoke: None,

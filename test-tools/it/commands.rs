@@ -225,3 +225,28 @@ fn a_test_takes_what_the_definition_of_the_family_says_or_all_checks() {
     assert_eq!((user.as_str(), own), ("third", 0));
     assert_eq!(built_in, 29, "all but the one for a build's key");
 }
+
+/// There is none yet, and what a crash left goes.
+#[test]
+fn checkpoints_are_listed_and_removed() {
+    let factory = tree();
+    let list = factory.run(&["cache", "list"]).exits(0);
+    list.says("of 10240 MiB in 0 checkpoints");
+    let debris = factory.home().join("cache/checkpoints/left");
+    fs::create_dir_all(&debris).unwrap();
+    fs::write(debris.join("disk.qcow2"), vec![1; 1 << 20]).unwrap();
+    factory.run(&["cache", "list"]).exits(0).says("in 1 checkpoints");
+    let json = factory.run(&["--json", "cache", "list"]).exits(0).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["in_use"], false, "{json}");
+    factory.run(&["cache", "prune", "much"]).exits(2).says("is no size");
+    factory.run(&["cache", "prune"]).exits(0).says("checkpoints take 0 MiB");
+    assert!(!debris.exists());
+}
+
+/// Nobody could press Enter.
+#[test]
+fn a_trial_needs_a_terminal_or_a_watch() {
+    let factory = tree();
+    factory.run(&["try", "images/x"]).exits(2).says("standard input is no terminal");
+}

@@ -185,6 +185,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
         origin: Origin::Base(Box::new(cloud.add_image("base", "base"))),
         builder: Some(machine("builder")),
         ssh_user: "debian".into(),
+        base_key: None,
         steps,
         tidy: Vec::new(),
         smoke: None,
@@ -220,7 +221,9 @@ fn step(action: StepKind) -> StepPlan {
         retries: 0,
         env: Default::default(),
         sudo: false,
+        fresh: None,
         key: None,
+        outline: None,
     }
 }
 
@@ -264,6 +267,8 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
         proxies: Default::default(),
         until: Goal::Published,
         keep_on_failure: false,
+        home: Default::default(),
+        range: Default::default(),
         definition: Box::leak(Box::default()),
         wall: &wall,
     };

@@ -36,6 +36,7 @@ fn bench_in(dir: tempfile::TempDir) -> Bench {
         runtime: dir.path().join("run"),
         accel: Accel::Tcg,
         program: program(),
+        checkpoints: 0,
     };
     let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
     let cx = RunCx::new("", ledger, Default::default(), Default::default());
@@ -321,6 +322,7 @@ async fn a_killed_factory_leaves_nothing() {
             runtime: dir.join("run"),
             accel: Accel::Tcg,
             program: program(),
+            checkpoints: 0,
         };
         let cloud = Local::new(config);
         let mut lines = text.lines();
@@ -355,6 +357,7 @@ async fn facts_say_how_machines_run() {
         runtime: bench.dir.path().join("run"),
         accel: Accel::Auto,
         program: program(),
+        checkpoints: 0,
     };
     let wanted = FactsQuery { base: None, image_name: "x".into(), ..FactsQuery::default() };
     let first = Local::new(config.clone()).facts(&wanted, &bench.cx).await.unwrap();

@@ -83,6 +83,37 @@ fn bundle_nginx_becomes_a_tested_image() {
     let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
     assert_eq!((info["format"].as_str(), info.get("backing-filename")), (Some("qcow2"), None));
     serves_the_page(&disk);
+    begins_where_the_last_build_came_to(&factory);
+}
+
+/// One more step: the builder is restored with the others behind it, and is this run's own. The
+/// last build's state is minutes old by now.
+fn begins_where_the_last_build_came_to(factory: &Factory) {
+    let vars = factory.tree().join("images/bundle-nginx/build-vars.yml");
+    let text = std::fs::read_to_string(&vars).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let step = format!(
+        "  - name: it is this run's\n    env: {{NOW: '{}'}}\n    shell:\n      \
+            - test \"$(grep -c 'factory build key' ~/.ssh/authorized_keys)\" = 1\n      \
+            - grep \"factory build key $FACTORY_RUN\" ~/.ssh/authorized_keys\n      \
+            - test \"$(date +%s)\" -ge \"$NOW\"\n      \
+            - test \"$(date +%s)\" -lt $((NOW + 600))\n      \
+            - systemctl is-active nginx\n      \
+            - test ! -e /run/nologin\n\n",
+        now.as_secs()
+    );
+    let more = text.replacen("# The builder on this machine", &(step + "# The builder"), 1);
+    assert_ne!(text, more);
+    std::fs::write(&vars, more).unwrap();
+    let mut build = factory.start(&["build", "images/bundle-nginx", "--no-smoke"]);
+    assert_eq!(build.end(Duration::from_secs(900)), 0, "{}", build.said());
+    let runs = std::fs::read_dir(factory.tree().join("images/target/bundle-nginx/runs")).unwrap();
+    let latest = runs.map(|run| run.unwrap().path()).max().unwrap();
+    let events = std::fs::read_to_string(latest.join("events.jsonl")).unwrap();
+    let count = |event: &str| events.matches(&format!("\"event\":\"{event}\"")).count();
+    assert_eq!((count("machine_restored"), count("step_restored")), (1, 2), "{events}");
+    assert_eq!(count("step_started"), 1, "{events}");
+    assert_eq!(factory.left(), Vec::<String>::new());
 }
 
 /// Nothing of ours: a plain QEMU with the disk and a network card, no configuration for the

@@ -2,6 +2,7 @@
 //! Each kind is a file: `ansible`, `shell`, `script`, `upload`, `reboot`.
 use std::time::{Duration, Instant};
 
+use super::checkpoints::Trail;
 use super::machine::{self, Running};
 use super::{BuildContext, BuildError, answer, watch};
 use crate::guest::{Orphan, Remote, RemoteError};
@@ -23,18 +24,29 @@ use ansible::{Play, stop_ssh_master};
 /// Time limit for ending what a lost attempt left running.
 const ENDING: Duration = Duration::from_secs(60);
 
-pub(super) async fn run(site: &BuildContext<'_>, builder: &mut Running) -> Result<(), BuildError> {
-    let done = all(site, builder).await;
+/// The steps that the builder does not have behind it.
+pub(super) async fn run(
+    site: &BuildContext<'_>,
+    builder: &mut Running,
+    trail: Trail,
+) -> Result<(), BuildError> {
+    let done = all(site, builder, trail).await;
     stop_ssh_master(site).await;
     done
 }
 
-async fn all(site: &BuildContext<'_>, builder: &mut Running) -> Result<(), BuildError> {
+async fn all(
+    site: &BuildContext<'_>,
+    builder: &mut Running,
+    mut trail: Trail,
+) -> Result<(), BuildError> {
     let all = &site.plan.steps;
-    for (index, step) in all.iter().enumerate() {
+    let end = site.range.until.map_or(all.len(), |last| all.len().min(last + 1));
+    for (index, step) in all.iter().enumerate().take(end).skip(trail.done) {
         site.cx.cancel.check()?;
         let begin = Instant::now();
         site.cx.events.emit(Event::StepStarted { index, of: all.len(), name: step.name.clone() });
+        let watch = trail.watch(site);
         let result = with_retries(site, builder, index, step).await;
         let seconds = seconds(begin.elapsed());
         site.cx.events.emit(match &result {
@@ -42,6 +54,7 @@ async fn all(site: &BuildContext<'_>, builder: &mut Running) -> Result<(), Build
             Err(e) => Event::StepFailed { index, seconds, error: e.to_string() },
         });
         result?;
+        trail.passed(site, builder, watch).await?;
     }
     Ok(())
 }

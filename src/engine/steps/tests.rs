@@ -93,7 +93,9 @@ impl World {
             retries: 0,
             env,
             sudo: false,
+            fresh: None,
             key: None,
+            outline: None,
         };
         let mut plan = crate::wall::example_plan(&dir);
         plan.asks.tree = self.dir.path().join("tree");
@@ -137,6 +139,8 @@ impl World {
             proxies: Default::default(),
             until: Goal::Published,
             keep_on_failure: false,
+            home: Default::default(),
+            range: Default::default(),
         };
         let mut target = self.sshd.target.clone();
         let remote = Ssh.connect(&target, Duration::from_secs(30)).await.unwrap();

@@ -24,6 +24,8 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
         proxies: Default::default(),
         until: Goal::Published,
         keep_on_failure: false,
+        home: Default::default(),
+        range: Default::default(),
     };
     let off = async {
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -74,6 +74,7 @@ impl World {
             origin: Origin::Base(Box::new(base)),
             builder: Some(machine("builder")),
             ssh_user: "debian".into(),
+            base_key: None,
             steps: vec![StepPlan {
                 name: "install".into(),
                 action: StepKind::Shell { text: "install-it".into() },
@@ -81,7 +82,9 @@ impl World {
                 retries: 0,
                 env: BTreeMap::new(),
                 sudo: false,
+                fresh: None,
                 key: None,
+                outline: None,
             }],
             tidy: vec!["logs".into()],
             smoke: Some({
@@ -147,6 +150,8 @@ impl World {
             proxies: Default::default(),
             until: Goal::Published,
             keep_on_failure: false,
+            home: Default::default(),
+            range: Default::default(),
         };
         build(&site).await
     }
@@ -196,5 +201,7 @@ pub(crate) fn site<'a>(
         proxies: Default::default(),
         until: Goal::Published,
         keep_on_failure: true,
+        home: Default::default(),
+        range: Default::default(),
     }
 }

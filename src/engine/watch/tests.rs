@@ -110,6 +110,8 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         proxies: Default::default(),
         until: crate::engine::Goal::Published,
         keep_on_failure: false,
+        home: Default::default(),
+        range: Default::default(),
     };
     let spec = BootSpec {
         name: "builder".into(),

@@ -63,7 +63,8 @@ pub(super) const SOURCE: &[&str] =
 /// Checksum keys of `source`; exactly one is used.
 pub(super) const CHECKSUMS: &[&str] = &["sha256", "sha512", "checksum_url"];
 /// Keys of a step beside its action.
-const STEP_OPTIONS: &[&str] = &["name", "timeout", "retries", "env", "sudo", "extra_vars", "tags"];
+const STEP_OPTIONS: &[&str] =
+    &["name", "timeout", "retries", "env", "sudo", "fresh", "extra_vars", "tags"];
 /// Keys of a step.
 pub(super) static STEP: LazyLock<Vec<&str>> =
     LazyLock::new(|| actions().chain(STEP_OPTIONS.iter().copied()).collect());

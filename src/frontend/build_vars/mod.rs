@@ -57,6 +57,7 @@ pub use near::{Stray, strays};
 pub use overrides::Override;
 pub use password::{Password, password};
 pub use playbooks::{plain, requirements, search_paths};
+pub use quantity::size_in_mib;
 
 /// The file of settings.
 pub const FILE: &str = "build-vars.yml";

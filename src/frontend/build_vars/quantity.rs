@@ -35,6 +35,11 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     (1..=100_000_000).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
+/// A size in MiB, as definitions write it.
+pub fn size_in_mib(text: &str) -> Option<u64> {
+    size_in(1, text)
+}
+
 /// A size in MiB: `512M`, `1G`, `2T` (also `MiB`, `MB`...; all are powers of 1024), or a bare
 /// number of `unit` MiB. `None` for zero, and for sizes that are not whole `unit`s.
 pub(super) fn size_in(unit: u64, text: &str) -> Option<u64> {

@@ -71,7 +71,8 @@ fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
     let timeout = step.read("timeout", |f| reader.duration(f));
     let retries = step.read("retries", |f| reader.whole(f, 0)).unwrap_or(0);
     let sudo = step.read("sudo", |f| reader.truth(f)).unwrap_or(false);
-    Some(Step { name, action: action?, timeout, retries, env, sudo })
+    let fresh = step.read("fresh", |f| reader.duration(f));
+    Some(Step { name, action: action?, timeout, retries, env, sudo, fresh })
 }
 
 /// The action that runs on the factory.

@@ -241,3 +241,48 @@ fn a_source_counts_as_it_is_written() {
         assert!(all[..at].iter().all(|(other, _)| other != key), "{at}");
     }
 }
+
+fn outlines(plan: &Plan) -> Vec<Option<String>> {
+    plan.steps.iter().map(|step| step.outline.clone()).collect()
+}
+
+/// Which files a playbook reads, only its run tells: their names count, and not what is in them.
+#[test]
+fn an_outline_has_what_is_known_before_the_run() {
+    for (path, text, first) in [
+        ("scripts/a.sh", "#!/bin/sh\necho b\n", Some(SCRIPT)),
+        ("files/b/c", "d", Some(UPLOAD)),
+        ("ansible/roles/r/files/new", "", Some(ANSIBLE)),
+        ("ansible/roles/r/vars/main.yml", "v: 2\n", None),
+        ("tests/t", "#!/bin/sh\ntrue\n", None),
+    ] {
+        let tree = Tree::new();
+        let before = outlines(&tree.plan());
+        tree.write(path, text);
+        let after = outlines(&tree.plan());
+        match first {
+            Some(first) => assert_eq!(from(&before, &after), first, "{path}"),
+            None => assert_eq!(before, after, "{path}"),
+        }
+    }
+    let tree = Tree::new();
+    let before = outlines(&tree.plan());
+    tree.write("build-vars.yml", &VARS.replace("port: 80", "port: 81"));
+    assert_eq!(from(&before, &outlines(&tree.plan())), ANSIBLE, "its values are given to it");
+    assert!(tree.plan().base_key.is_some());
+}
+
+/// It differs in every run, so that nothing made with it is of use to another.
+#[test]
+fn what_is_told_of_the_run_has_no_key() {
+    let tree = Tree::new();
+    tree.write("scripts/a.sh", "#!/bin/sh\necho $FACTORY_RUN\n");
+    let (keys, outlines) = (tree.keys(), outlines(&tree.plan()));
+    for keys in [keys, outlines] {
+        assert!(keys[FIRST].is_some());
+        assert!(keys[SCRIPT..].iter().all(Option::is_none), "{keys:?}");
+    }
+    let tree = Tree::new();
+    tree.write("build-vars.yml", &VARS.replace("{shell: first}", "{shell: 'echo $FACTORY_RUN'}"));
+    assert!(tree.keys().iter().all(Option::is_none));
+}

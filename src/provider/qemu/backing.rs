@@ -5,6 +5,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+/// How many disks may lie over one another.
+pub const DEEPEST: usize = 64;
+
 /// Backing file of a disk. `None` if it has none, or the disk does not exist (yet).
 pub fn backing(path: &Path) -> std::io::Result<Option<PathBuf>> {
     let mut file = match File::open(path) {
@@ -36,6 +39,16 @@ pub fn backing(path: &Path) -> std::io::Result<Option<PathBuf>> {
     file.seek(SeekFrom::Start(offset))?;
     file.read_exact(&mut name)?;
     Ok(Some(PathBuf::from(std::ffi::OsString::from_vec(name))))
+}
+
+/// Size of the disk that a qcow2 image holds, in bytes.
+pub fn virtual_size(path: &Path) -> std::io::Result<u64> {
+    let mut head = [0; 32];
+    File::open(path)?.read_exact(&mut head)?;
+    if !head.starts_with(b"QFI\xfb") {
+        return Err(std::io::Error::other("not a qcow2 image"));
+    }
+    Ok(u64::from_be_bytes(head[24..32].try_into().expect("eight bytes")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Boots machines: an overlay on the image's disk, a config drive, QEMU.
 use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -43,8 +45,9 @@ pub async fn boot(cx: &RunCx, host: &Means<'_>, spec: &BootSpec) -> Result<Machi
     seed.write(&place.file(SEED))
         .map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
     let hardware = Hardware { cpus: spec.cpus, ram_mib: spec.ram_mib, uuid, mac: mac() };
-    let start = Start { hardware: &hardware, port: 0 };
-    let port = power_on(cx, host, &place, &start).await?;
+    let (hostname, overlay) = (spec.name.clone(), OVERLAY);
+    let start = Start { hardware: &hardware, port: 0, overlay, hostname, memory: None };
+    let port = power_on(cx, host, &place, start).await?;
     Ok(Machine {
         name: spec.name.clone(),
         id: format!("{}/{}", cx.run, spec.name),
@@ -59,30 +62,40 @@ pub async fn boot(cx: &RunCx, host: &Means<'_>, spec: &BootSpec) -> Result<Machi
 pub async fn again(cx: &RunCx, host: &Means<'_>, place: &MachineDir) -> Result<(), CloudError> {
     let gone =
         || CloudError::refused(format!("boot {}", place.name), "nothing is known of it here");
-    let Record { hardware, port, .. } = place.record()?.ok_or_else(gone)?;
-    let start = Start { hardware: &hardware, port };
-    power_on(cx, host, place, &start).await.map(drop)
+    let Record { hardware, port, overlay, hostname, .. } = place.record()?.ok_or_else(gone)?;
+    let hostname = hostname.unwrap_or_else(|| place.name.clone());
+    let start = Start { hardware: &hardware, port, overlay: &overlay, hostname, memory: None };
+    power_on(cx, host, place, start).await.map(drop)
 }
 
 /// What is powered on.
-struct Start<'s> {
-    hardware: &'s Hardware,
+pub struct Start<'s> {
+    pub hardware: &'s Hardware,
     /// At which SSH is reached; 0: a free one.
-    port: u16,
+    pub port: u16,
+    /// File name of the disk that it writes to.
+    pub overlay: &'s str,
+    pub hostname: String,
+    /// The state in which it begins, paused; `None`: it boots.
+    pub memory: Option<Arc<OwnedFd>>,
 }
 
 /// Starts QEMU and notes it down; returns the port at which SSH is reached.
-async fn power_on(
+pub async fn power_on(
     cx: &RunCx,
     host: &Means<'_>,
     place: &MachineDir,
-    start: &Start<'_>,
+    start: Start<'_>,
 ) -> Result<u16, CloudError> {
-    let Start { hardware, port, .. } = *start;
+    let Start { hardware, port, overlay, hostname, memory } = start;
     cx.cancel.check()?;
     let what = format!("boot {}", place.name);
     let network = network::start(cx, host.reach, place, port).await?;
-    let cmd = command(hardware, place, host.accel, &network);
+    let cmd = command((hardware, overlay), place, host.accel, &network);
+    let cmd = match memory {
+        Some(memory) => cmd.args(["-incoming", &format!("fd:{}", memory.as_raw_fd())]).hand(memory),
+        None => cmd,
+    };
     let begin = || async {
         let log = File::options()
             .create(true)
@@ -110,13 +123,15 @@ async fn power_on(
         process: proc.to_string(),
         port,
         network: processes,
+        overlay: overlay.to_owned(),
+        hostname: Some(hostname),
         off: false,
     })?;
     Ok(port)
 }
 
 /// Creates the machine's writable disk on top of the shared image.
-async fn overlay(
+pub async fn overlay(
     cx: &RunCx,
     spec: &BootSpec,
     base: &Path,
@@ -136,8 +151,13 @@ async fn overlay(
 
 /// Command line of QEMU. Matches Nova's machines (`pc`, virtio, serial console), so that an image
 /// which boots here boots there.
-pub fn command(hardware: &Hardware, place: &MachineDir, accel: &Choice, network: &Network) -> Cmd {
-    let [disk, seed] = disks();
+pub fn command(
+    (hardware, overlay): (&Hardware, &str),
+    place: &MachineDir,
+    accel: &Choice,
+    network: &Network,
+) -> Cmd {
+    let (disk, seed) = (disk_node(DISK, overlay, false).to_string(), seed_node());
     // In QEMU's option lists a comma is written twice.
     let socket = place.qmp().display().to_string().replace(',', ",,");
     let cmd = Cmd::new("qemu-system-x86_64", Duration::MAX)
@@ -182,21 +202,29 @@ pub fn command(hardware: &Hardware, place: &MachineDir, accel: &Choice, network:
     }
 }
 
-/// The overlay and the config drive, as `-blockdev` has them.
-fn disks() -> [String; 2] {
+/// Node name of the disk that a machine boots from.
+const DISK: &str = "disk";
+
+/// A disk of a machine as QEMU's block layer has it. `alone`: without what it lies over.
+pub fn disk_node(name: &str, file: &str, alone: bool) -> Value {
     // Flushes of guest and host dominate a package manager's time, and a run does not survive a
     // crash of this host anyway.
     let cache = json!({ "no-flush": true });
-    let disk = json!({
-        "node-name": "disk", "driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap",
+    let mut node = json!({
+        "node-name": name, "driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap",
         "cache": cache,
-        "file": { "driver": "file", "filename": OVERLAY, "discard": "unmap", "cache": cache },
+        "file": { "driver": "file", "filename": file, "discard": "unmap", "cache": cache },
     });
-    let seed = json!({
-        "node-name": "seed", "driver": "raw", "read-only": true, "file": { "driver": "file",
-        "filename": SEED, "read-only": true },
-    });
-    [disk.to_string(), seed.to_string()]
+    if alone {
+        node["backing"] = Value::Null;
+    }
+    node
+}
+
+/// The config drive, as `-blockdev` has it.
+fn seed_node() -> String {
+    let file = json!({ "driver": "file", "filename": SEED, "read-only": true });
+    json!({ "node-name": "seed", "driver": "raw", "read-only": true, "file": file }).to_string()
 }
 
 /// A random MAC address in QEMU's range.

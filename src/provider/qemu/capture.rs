@@ -1,7 +1,7 @@
 //! Makes a staged image from a machine's disk or a file.
 use std::path::Path;
 
-use super::machine::{MachineDir, OVERLAY};
+use super::machine::MachineDir;
 use super::staging::Staging;
 use super::{Local, power};
 use crate::model::format::Format;
@@ -21,13 +21,16 @@ pub async fn machine(
         Power::Off => power::end(&cloud.turns, &place).await?,
         // Its disk is as it was in the middle of something: not what an image is made of.
         Power::On | Power::Stuck(_) => {
-            return Err(CloudError::refused(what, "it is not off").hint("shut it down first"));
+            return Err(CloudError::refused(&what, "it is not off").hint("shut it down first"));
         }
-        Power::Gone(why) => return Err(CloudError::refused(what, why)),
+        Power::Gone(why) => return Err(CloudError::refused(&what, why)),
     }
     cx.events.doing("converting the disk");
+    cloud.finished(&place).await?;
+    let gone = || CloudError::refused(&what, "nothing is known of it here");
+    let overlay = place.record()?.ok_or_else(gone)?.overlay;
     let staging = Staging::begin(cx, &cloud.layout, name).await?;
-    staging.convert(&place.file(OVERLAY), Format::Qcow2).await?;
+    staging.convert(&place.file(&overlay), Format::Qcow2).await?;
     staging.finish(&cloud.store).await
 }
 

@@ -1,7 +1,8 @@
 //! Published images: users, lifecycle changes, deletion.
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use super::backing::backing;
+use super::backing::{DEEPEST, backing};
 use super::machine::{OVERLAY, RunDirs};
 use super::store::Store;
 use crate::model::image::{Image, Lifecycle};
@@ -16,15 +17,13 @@ pub fn uses(layout: &RunDirs, images: &[Image]) -> Result<BTreeMap<String, Strin
     for run in layout.0.runs() {
         let Ok(work) = layout.0.work(&run) else { continue };
         for machine in std::fs::read_dir(work).into_iter().flatten().flatten() {
-            let overlay = machine.path().join(OVERLAY);
-            let below = match backing(&overlay) {
+            let name = machine.file_name();
+            let below = match image_below(&machine.path()) {
                 Ok(below) => below,
                 // It may use any of them.
                 Err(e) => {
-                    let user = format!(
-                        "machine {}, whose disk cannot be read ({e}),",
-                        machine.file_name().display()
-                    );
+                    let name = name.display();
+                    let user = format!("machine {name}, whose disk cannot be read ({e}),");
                     for image in images {
                         users.entry(image.id.clone()).or_default().push(user.clone());
                     }
@@ -36,11 +35,23 @@ pub fn uses(layout: &RunDirs, images: &[Image]) -> Result<BTreeMap<String, Strin
                 users
                     .entry(image.id.clone())
                     .or_default()
-                    .push(format!("machine {}", machine.file_name().display()));
+                    .push(format!("machine {}", name.display()));
             }
         }
     }
     Ok(provider::artifacts::describe_users(users))
+}
+
+/// The disk at the bottom of what a machine's first overlay lies over: an image's.
+fn image_below(machine: &Path) -> std::io::Result<Option<PathBuf>> {
+    let mut below = backing(&machine.join(OVERLAY))?;
+    for _ in 0..DEEPEST {
+        match below.as_deref().map(backing).transpose()?.flatten() {
+            Some(next) => below = Some(next),
+            None => break,
+        }
+    }
+    Ok(below)
 }
 
 /// `judged` is as the caller saw it. The store's lock lets nobody in between the last look and the

@@ -143,9 +143,24 @@ pub struct Record {
     /// Network processes, as `pid:start time`; they end with QEMU.
     #[serde(default)]
     pub network: Vec<String>,
+    /// Name of the file that it writes to as its disk.
+    #[serde(default = "first_overlay")]
+    pub overlay: String,
+    /// Hostname that its config drive gives it, if it is not its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
     /// An orderly power-off was observed. Only then does a missing process mean "off" instead of
     /// "gone".
     pub off: bool,
+}
+
+fn first_overlay() -> String {
+    OVERLAY.to_owned()
+}
+
+/// Whether a file of a machine's directory is, or was, what it writes to as its disk.
+pub fn is_overlay(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with("overlay") && name.ends_with(".qcow2"))
 }
 
 /// Properties that survive a power cycle.

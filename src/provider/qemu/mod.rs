@@ -3,13 +3,14 @@
 //! [`compute`], [`artifacts`], [`resources`] and [`volume`] implement the capabilities.
 //! [`boot`] starts machines, [`power`] polls and stops them, [`capture`] turns them into images in
 //! [`staging`], [`store`] keeps images, [`lifecycle`] changes and deletes published ones,
-//! [`resources`] finds and deletes leftovers of runs. [`machine`] defines the directories.
+//! [`resources`] finds and deletes leftovers of runs, [`checkpoints`] keeps states of machines.
+//! [`machine`] defines the directories.
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
 use super::local_resources::LocalResources;
-use super::{Artifacts, CloudError, Compute, Provider, Resources, RunCx, Volumes};
+use super::{Artifacts, Checkpoints, CloudError, Compute, Provider, Resources, RunCx, Volumes};
 use crate::model::facts::Lack;
 use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
 use crate::system::cancel::{Cancel, Cancelled};
@@ -20,6 +21,7 @@ mod artifacts;
 mod backing;
 mod boot;
 mod capture;
+mod checkpoints;
 mod compute;
 mod facts;
 mod growth;
@@ -38,6 +40,8 @@ mod store;
 mod wire;
 
 pub use accel::Accel;
+pub use checkpoints::KeptState;
+use checkpoints::Shelf;
 pub use store::Store;
 pub use wire::carry;
 
@@ -52,6 +56,8 @@ pub struct LocalConfig {
     /// Path of image-factory itself, whose `guest-wire` keeps guests from this host's services.
     /// `None`: guests are not kept from them.
     pub program: Option<PathBuf>,
+    /// How much checkpoints may take of the disk, in bytes; 0: none are made.
+    pub checkpoints: u64,
 }
 
 pub struct Local {
@@ -59,6 +65,8 @@ pub struct Local {
     layout: machine::RunDirs,
     store: Store,
     turns: power::Turns,
+    shelf: Shelf,
+    finishing: checkpoints::Finishing,
     /// Determined once.
     version: tokio::sync::OnceCell<Result<String, Lack>>,
     accel: tokio::sync::OnceCell<accel::Choice>,
@@ -72,6 +80,8 @@ impl Local {
             layout: machine::RunDirs(LocalResources::new(&config.home, &config.runtime)),
             store: Store::new(&config.home),
             turns: Default::default(),
+            shelf: Shelf::new(&config.home),
+            finishing: Default::default(),
             version: Default::default(),
             accel: Default::default(),
             reach: Default::default(),
@@ -172,5 +182,9 @@ impl Provider for Local {
 
     fn volumes(&self) -> Option<&dyn Volumes> {
         Some(self)
+    }
+
+    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
+        (self.config.checkpoints > 0).then_some(self)
     }
 }

@@ -36,11 +36,19 @@ impl Turns {
         command: &str,
         arguments: Value,
     ) -> Result<Value, QmpError> {
+        let (_mine, mut qmp) = self.session(place).await?;
+        qmp.execute(command, arguments, ANSWER).await
+    }
+
+    /// Connects; others wait until what is returned is dropped.
+    pub async fn session(
+        &self,
+        place: &MachineDir,
+    ) -> Result<(tokio::sync::OwnedMutexGuard<()>, Qmp), QmpError> {
         let turn =
             self.0.lock().expect("held for a look-up only").entry(place.qmp()).or_default().clone();
-        let _mine = turn.lock().await;
-        let mut qmp = Qmp::connect(&place.qmp(), ANSWER).await?;
-        qmp.execute(command, arguments, ANSWER).await
+        let mine = turn.lock_owned().await;
+        Ok((mine, Qmp::connect(&place.qmp(), ANSWER).await?))
     }
 }
 

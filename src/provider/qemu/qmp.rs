@@ -3,12 +3,15 @@
 //!
 //! QEMU serves one client per socket and lets others wait silently. So connections are short, with
 //! one command each, and the caller must serialise them.
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
+
+mod rights;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QmpError {
@@ -59,11 +62,42 @@ impl Qmp {
         })
     }
 
+    /// [`execute`](Self::execute), with an open file beside the command.
+    pub async fn hand(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        file: RawFd,
+        deadline: Duration,
+    ) -> Result<Value, QmpError> {
+        let work = async {
+            let (id, text) = self.text(command, &arguments);
+            let socket = self.stream.get_ref();
+            let sent = socket
+                .async_io(Interest::WRITABLE, || rights::send(socket.as_raw_fd(), &text, file))
+                .await?;
+            self.stream.get_mut().write_all(&text[sent..]).await?;
+            self.answer(id, command).await
+        };
+        tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
+            Err(QmpError::Deadline { command: command.into(), after: deadline })
+        })
+    }
+
     async fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
+        let (id, text) = self.text(command, &arguments);
+        self.stream.get_mut().write_all(&text).await?;
+        self.answer(id, command).await
+    }
+
+    fn text(&mut self, command: &str, arguments: &Value) -> (u64, Vec<u8>) {
         self.sent += 1;
         let id = self.sent;
-        let text = format!("{}\n", json!({ "execute": command, "arguments": arguments, "id": id }));
-        self.stream.get_mut().write_all(text.as_bytes()).await?;
+        let text = json!({ "execute": command, "arguments": arguments, "id": id });
+        (id, format!("{text}\n").into_bytes())
+    }
+
+    async fn answer(&mut self, id: u64, command: &str) -> Result<Value, QmpError> {
         loop {
             // Skips events; `query-status` provides the same information.
             let mut answer = self.line().await?;

@@ -50,6 +50,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Definition {
         steps: Vec::new(),
         has_bootstrap: true,
         ssh_user: None,
+
         tests: Tests::default(),
         network: Vec::new(),
         security_groups: Vec::new(),
@@ -119,7 +120,9 @@ pub fn plan() -> Plan {
         retries: 0,
         env: BTreeMap::new(),
         sudo: false,
+        fresh: None,
         key: None,
+        outline: None,
     };
     let mut base = image();
     base.name = "debian-12-2026-11-01-0400".into();
@@ -138,6 +141,7 @@ pub fn plan() -> Plan {
         origin: Origin::Base(Box::new(base)),
         builder: Some(machine("builder")),
         ssh_user: "debian".into(),
+        base_key: None,
         steps: vec![
             step("ansible/bootstrap.yml"),
             step("apt-get install -y nginx-extras"),

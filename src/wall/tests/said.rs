@@ -16,7 +16,9 @@ async fn a_step_cannot_set_what_protects_the_factory() {
         retries: 0,
         env: [(name.to_owned(), "x".to_owned())].into(),
         sudo: false,
+        fresh: None,
         key: None,
+        outline: None,
     };
     let names = [
         "ANSIBLE_SSH_ARGS",
@@ -144,7 +146,9 @@ async fn plays_on_the_factory_are_the_owners_to_allow() {
         retries: 0,
         env: BTreeMap::new(),
         sudo: false,
+        fresh: None,
         key: None,
+        outline: None,
     };
     let plan = Plan { steps: vec![step], ..plan(dir.path()) };
     let (refused, refuses) = said(&wall(Settings::default(), &[]), &plan).await;
@@ -171,7 +175,9 @@ async fn settings_of_ansible_that_do_not_arrive_are_told_of() {
         retries: 0,
         env: BTreeMap::new(),
         sudo: false,
+        fresh: None,
         key: None,
+        outline: None,
     };
     let env = [("ANSIBLE_FORKS", "50"), ("ANSIBLE_STDOUT_CALLBACK", "yaml"), ("OTHER", "x")];
     let lines = async |plan: &Plan| {
@@ -234,7 +240,9 @@ async fn all_that_is_refused_is_granted_by_one_rule() {
         retries: 0,
         env: BTreeMap::new(),
         sudo: false,
+        fresh: None,
         key: None,
+        outline: None,
     };
     let mut plan = Plan { steps: vec![step], ..plan(dir.path()) };
     plan.asks.env = vec!["OS_CLOUD".into(), "A_TOKEN".into()];

@@ -38,6 +38,7 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
         runtime: home.runtime.clone(),
         accel: Accel::Tcg,
         program: Some(PROGRAM.into()),
+        checkpoints: 0,
     };
     let (cloud, cancel) = (Local::new(config), Cancel::default());
     if let Moment::Record(number) = moment {
@@ -59,6 +60,7 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
     let options = RunOptions {
         goal: Goal::Published,
         keep_on_failure: false,
+        range: Default::default(),
         smoke: true,
         force: true,
         check_templates: false,

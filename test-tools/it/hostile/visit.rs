@@ -59,6 +59,7 @@ async fn visited(step: &str) -> (RunOutcome, String, String) {
     let options = RunOptions {
         goal: Goal::Provisioned(visitor.clone()),
         keep_on_failure: false,
+        range: Default::default(),
         smoke: true,
         force: true,
         check_templates: false,

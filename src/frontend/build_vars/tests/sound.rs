@@ -159,6 +159,7 @@ steps:
         retries: 0,
         env: Default::default(),
         sudo: false,
+        fresh: None,
     };
     assert_eq!(b.steps[1], plain(StepKind::Shell { text: "apt-get update\ntrue".into() }));
     assert_eq!(b.steps[2], plain(StepKind::Shell { text: "set -x\nls\n".into() }));

@@ -128,6 +128,7 @@ impl World {
                 runtime: home(0).runtime,
                 accel: Default::default(),
                 program: None,
+                checkpoints: 0,
             }))),
         };
         let nobody = Family { name: SEED, base: "", keep: None, unlisted: false };

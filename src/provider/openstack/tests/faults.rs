@@ -177,6 +177,8 @@ impl Bench {
         let context = BuildContext {
             cloud: &self.stack,
             keep_on_failure: false,
+            home: Default::default(),
+            range: Default::default(),
             until: Goal::Published,
             ..site(world, &fake, plan, &cx, &wall)
         };

@@ -143,6 +143,7 @@ async fn built(server: &MockServer, home: &Home, tree: &Path) -> RunOutcome {
     let options = RunOptions {
         goal: Goal::Published,
         keep_on_failure: false,
+        range: Default::default(),
         smoke: false,
         force: true,
         check_templates: false,

@@ -73,7 +73,7 @@ impl Bench {
         let network = start(&self.cx, reach, &self.place, 0).await.unwrap();
         let files = tiny_guest().await;
         let choice = accel::choose(Accel::Tcg, "", self.dir.path(), &self.cx.cancel).await.unwrap();
-        let mut cmd = boot::command(&self.hardware, &self.place, &choice, &network);
+        let mut cmd = boot::command((&self.hardware, OVERLAY), &self.place, &choice, &network);
         // `-kernel` is what is booted first, and two cannot be.
         for arg in &mut cmd.args {
             *arg = arg.to_string_lossy().replace(",bootindex=0", "").into();

@@ -1,0 +1,64 @@
+//! Checkpoints: states of machines, kept so that other machines begin from them.
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{BootSpec, CloudError, Machine, RunCx};
+
+/// A kept state of a machine: its memory and its disk.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    pub id: String,
+    pub made: Timestamp,
+    /// As it was given to [`Checkpoints::save`]. Holds keys, so it must not be logged.
+    pub note: serde_json::Value,
+}
+
+/// What is kept of a machine.
+pub struct NewCheckpoint<'a> {
+    /// What the state is found by.
+    pub key: &'a str,
+    /// What it is, for people: `images/x: web server`.
+    pub about: &'a str,
+    /// Whatever the caller needs to use the machine again.
+    pub note: serde_json::Value,
+}
+
+/// Whether a state was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Saved {
+    Kept,
+    /// There is no room for it, in words.
+    NoRoom(String),
+}
+
+/// Keeps states of running machines. A state is kept by its key and the machine's shape: CPUs, RAM,
+/// disk, and the hypervisor that reads it.
+#[async_trait]
+pub trait Checkpoints: Send + Sync {
+    /// States with this key of a machine like `spec`, newest first.
+    async fn find(
+        &self,
+        cx: &RunCx,
+        spec: &BootSpec,
+        key: &str,
+    ) -> Result<Vec<Checkpoint>, CloudError>;
+
+    /// A machine named as `spec` says, in this state. Its SSH server answers as it did then: with
+    /// the keys of that time, and with that time on its clock.
+    ///
+    /// A state that is damaged is removed, and refused.
+    async fn restore(
+        &self,
+        cx: &RunCx,
+        spec: &BootSpec,
+        checkpoint: &Checkpoint,
+    ) -> Result<Machine, CloudError>;
+
+    /// Keeps the state of a running machine, which pauses meanwhile and then goes on.
+    async fn save(
+        &self,
+        cx: &RunCx,
+        machine: &Machine,
+        new: &NewCheckpoint<'_>,
+    ) -> Result<Saved, CloudError>;
+}

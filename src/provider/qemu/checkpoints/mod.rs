@@ -1,0 +1,178 @@
+//! Checkpoints of local machines: memory and disk, kept by what made them.
+//!
+//! [`save`] seals the disk of a running machine and writes its memory, [`restore`] begins a machine
+//! from both, [`shelf`] keeps them.
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tokio::task::JoinHandle;
+
+use super::Local;
+use super::backing::backing;
+use super::machine::{MachineDir, is_overlay};
+use super::network::Reach;
+use crate::model::units::GIB;
+use crate::provider::checkpoints::{Checkpoint, Checkpoints, NewCheckpoint, Saved};
+use crate::provider::{BootSpec, CloudError, Machine, RunCx};
+use crate::system::wait::Wait;
+
+mod restore;
+mod save;
+mod shelf;
+#[cfg(test)]
+mod tests;
+
+pub use shelf::{Shelf, Standing};
+
+/// Incremented when a state of an earlier factory cannot be used any more.
+const EDITION: u32 = 1;
+
+/// Checkpoints that are being finished, by the directory of their machine.
+pub type Finishing = Mutex<BTreeMap<PathBuf, JoinHandle<Result<(), String>>>>;
+
+/// A checkpoint for people.
+#[derive(Debug, Clone)]
+pub struct KeptState {
+    pub id: String,
+    pub about: String,
+    /// On the file system.
+    pub bytes: u64,
+    pub used: SystemTime,
+    /// A machine uses it.
+    pub in_use: bool,
+}
+
+/// What decides whether a machine can be in a state, besides what made the state.
+struct Shape {
+    cpus: u32,
+    ram_mib: u64,
+    disk_bytes: u64,
+}
+
+impl Local {
+    async fn shape(&self, cx: &RunCx, of: &Shape) -> Result<String, CloudError> {
+        let version = self.version(&cx.cancel).await?.unwrap_or_default();
+        let accel = self.accel(&cx.cancel).await?;
+        let network = match self.reach(&cx.cancel).await? {
+            Reach::Closed(_) => "wire",
+            Reach::Nowhere | Reach::Open(_) => "qemu",
+        };
+        // The guest has seen this machine's own CPU.
+        let cpu = if accel.kvm { cpu_of_host() } else { String::new() };
+        let Shape { cpus, ram_mib, disk_bytes } = of;
+        Ok(format!(
+            "{EDITION}; {version}; {}; {network}; {cpus} CPUs; {ram_mib} MiB; {disk_bytes}; {cpu}",
+            accel.args().join(" ")
+        ))
+    }
+
+    /// All checkpoints, those used last first.
+    pub fn checkpoints_kept(&self) -> Vec<KeptState> {
+        let in_use = self.checkpoints_in_use();
+        let told = |Standing { id, kept, bytes, used, .. }: Standing| {
+            let about = kept.map_or_else(|| "a disk under others".into(), |kept| kept.about);
+            KeptState { in_use: in_use.contains(&id), id, about, bytes, used }
+        };
+        let mut all: Vec<KeptState> = self.shelf.all().into_iter().map(told).collect();
+        all.sort_by_key(|one| std::cmp::Reverse(one.used));
+        all
+    }
+
+    /// Removes checkpoints until they take at most `bytes`. Returns what they take.
+    pub fn prune_checkpoints(&self, bytes: u64) -> Result<u64, CloudError> {
+        let what = || format!("remove checkpoints in {}", self.shelf.dir.display());
+        let turn = self.shelf.turn().map_err(CloudError::io(what()))?;
+        let _turn = turn.ok_or_else(|| CloudError::refused(what(), "a build uses one just now"))?;
+        self.shelf.shrink(bytes, &self.checkpoints_in_use()).map_err(CloudError::io(what()))
+    }
+
+    /// Checkpoints that disks of machines lie over.
+    pub(super) fn checkpoints_in_use(&self) -> BTreeSet<String> {
+        let mut used = BTreeSet::new();
+        let runs = self.layout.0.runs().into_iter().filter_map(|run| self.layout.0.work(&run).ok());
+        let machines = runs.filter_map(|work| fs::read_dir(work).ok()).flatten().flatten();
+        let files = machines.filter_map(|m| fs::read_dir(m.path()).ok()).flatten().flatten();
+        for overlay in files.filter(|file| is_overlay(&file.file_name())) {
+            let mut below = backing(&overlay.path()).ok().flatten();
+            while let Some(id) = below.as_deref().and_then(|disk| self.shelf.id_of(disk)) {
+                below = backing(&self.shelf.place(&id).join(shelf::DISK)).ok().flatten();
+                if !used.insert(id) {
+                    break;
+                }
+            }
+        }
+        used
+    }
+
+    /// Waits until what the machine's disk lies over is in its place.
+    pub(super) async fn finished(&self, place: &MachineDir) -> Result<(), CloudError> {
+        let task = self.finishing.lock().expect("held for a look-up only").remove(&place.dir);
+        let Some(task) = task else { return Ok(()) };
+        let done = task.await.unwrap_or_else(|e| Err(e.to_string()));
+        done.map_err(|why| CloudError::refused(format!("keep the state of {}", place.name), why))
+    }
+
+    /// The shelf's lock.
+    async fn shelf_turn(&self, cx: &RunCx) -> Result<crate::system::lock::Held, CloudError> {
+        let what = format!("use checkpoints in {}", self.shelf.dir.display());
+        let mut wait = Wait::new(&what, &cx.cancel, cx.deadline(), save::POLL);
+        loop {
+            if let Some(held) = self.shelf.turn().map_err(CloudError::io(what.clone()))? {
+                return Ok(held);
+            }
+            wait.pause().await?;
+        }
+    }
+}
+
+fn cpu_of_host() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let of = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    format!("{} {}", of("model name"), of("flags"))
+}
+
+#[async_trait]
+impl Checkpoints for Local {
+    async fn find(
+        &self,
+        cx: &RunCx,
+        spec: &BootSpec,
+        key: &str,
+    ) -> Result<Vec<Checkpoint>, CloudError> {
+        let disk_bytes = spec.disk_gib * GIB;
+        let shape = Shape { cpus: spec.cpus, ram_mib: spec.ram_mib, disk_bytes };
+        let shape = self.shape(cx, &shape).await?;
+        let mut found: Vec<Checkpoint> = Vec::new();
+        for Standing { id, kept, .. } in self.shelf.all() {
+            let fits = |kept: &shelf::Kept| kept.key == key && kept.shape == shape;
+            let Some(kept) = kept.filter(fits) else { continue };
+            if self.shelf.disks(&id).is_ok() {
+                found.push(Checkpoint { id, made: kept.made, note: kept.note });
+            }
+        }
+        found.sort_by_key(|one| std::cmp::Reverse(one.made));
+        Ok(found)
+    }
+
+    async fn restore(
+        &self,
+        cx: &RunCx,
+        spec: &BootSpec,
+        checkpoint: &Checkpoint,
+    ) -> Result<Machine, CloudError> {
+        restore::restore(self, cx, spec, &checkpoint.id).await
+    }
+
+    async fn save(
+        &self,
+        cx: &RunCx,
+        machine: &Machine,
+        new: &NewCheckpoint<'_>,
+    ) -> Result<Saved, CloudError> {
+        save::save(self, cx, machine, new).await
+    }
+}

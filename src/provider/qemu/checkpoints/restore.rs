@@ -1,0 +1,91 @@
+//! Begins a machine from a checkpoint: a new overlay over its disk, and QEMU with its memory.
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Local;
+use super::save::POLL;
+use super::shelf::{DISK, Kept, MEMORY};
+use crate::provider::qemu::boot::{self, Start};
+use crate::provider::qemu::machine::{MachineDir, OVERLAY, SEED};
+use crate::provider::qemu::qmp::QmpError;
+use crate::provider::qemu::seed::Seed;
+use crate::provider::{BootSpec, CloudError, Machine, RunCx};
+
+/// Time limit for reading the memory.
+const READ: Duration = Duration::from_secs(120);
+
+pub async fn restore(
+    cloud: &Local,
+    cx: &RunCx,
+    spec: &BootSpec,
+    id: &str,
+) -> Result<Machine, CloudError> {
+    let what = format!("restore {}", spec.name);
+    let host = cloud.means(&cx.cancel).await?;
+    let place = cloud.layout.place(&cx.run, &spec.name)?;
+    cloud.layout.secure_runtime()?;
+    cloud.layout.0.make(cx, &place.dir).await?;
+    cloud.layout.0.make(cx, &place.sockets).await?;
+    let kept = {
+        // From here on it is in use.
+        let _turn = cloud.shelf_turn(cx).await?;
+        let gone = || CloudError::refused(&what, format!("checkpoint {id} is gone"));
+        let kept = cloud.shelf.kept(id).ok_or_else(gone)?;
+        cloud.shelf.disks(id).map_err(|why| CloudError::refused(&what, why))?;
+        let disk = cloud.shelf.place(id).join(DISK);
+        boot::overlay(cx, spec, &disk, &place).await?;
+        cloud.shelf.touch(id);
+        kept
+    };
+    let Kept { hardware, hostname, .. } = kept;
+    // The same instance, so that cloud-init takes a later boot for a restart, with the keys of this
+    // run.
+    let seed = Seed { uuid: &hardware.uuid, name: &hostname, user_data: &spec.user_data };
+    seed.write(&place.file(SEED))
+        .map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
+    let memory = File::open(cloud.shelf.place(id).join(MEMORY)).map_err(CloudError::io(&what))?;
+    let memory = Some(Arc::new(OwnedFd::from(memory)));
+    let (shelf, of) = (cloud.shelf.clone(), id.to_owned());
+    let verified = tokio::task::spawn_blocking(move || shelf.verify(&of));
+    let start = Start { hardware: &hardware, port: 0, overlay: OVERLAY, hostname, memory };
+    let port = boot::power_on(cx, &host, &place, start).await?;
+    let goes_on = goes_on(cloud, cx, &place).await;
+    let verified = verified.await.unwrap_or_else(|e| Err(e.to_string()));
+    if let Err(why) = verified {
+        let _turn = cloud.shelf_turn(cx).await?;
+        // What cannot be removed is refused again.
+        let _ = cloud.shelf.remove(id);
+        return Err(CloudError::refused(what, why));
+    }
+    goes_on?;
+    Ok(Machine {
+        name: spec.name.clone(),
+        id: format!("{}/{}", cx.run, spec.name),
+        host: "127.0.0.1".into(),
+        port,
+    })
+}
+
+/// Waits until the memory is read, and lets the machine go on.
+async fn goes_on(cloud: &Local, cx: &RunCx, place: &MachineDir) -> Result<(), CloudError> {
+    let what = format!("restore {}", place.name);
+    let refused = |e: QmpError| CloudError::refused(&what, format!("{e}; {}", place.last_words()));
+    let within = cx.within(READ);
+    let mut wait = within.wait(&what, POLL);
+    loop {
+        let told = cloud.turns.ask(place, "query-status").await.map_err(refused)?;
+        match told.get("status").and_then(Value::as_str).unwrap_or_default() {
+            "running" => return Ok(()),
+            "paused" | "postmigrate" => {
+                let cont = cloud.turns.tell(place, "cont", json!({})).await;
+                return cont.map(drop).map_err(refused);
+            }
+            "inmigrate" | "prelaunch" => wait.pause().await?,
+            other => return Err(CloudError::refused(&what, format!("QEMU says `{other}`"))),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The directory of checkpoints: `cache/checkpoints/<id>/{disk.qcow2, memory, checkpoint.json}`. A
+//! disk is an overlay over the disk of the checkpoint before it, or over that of the base image.
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::digest::Algorithm;
+use crate::provider::local_resources::builder;
+use crate::provider::qemu::backing::{DEEPEST, backing};
+use crate::provider::qemu::machine::Hardware;
+use crate::system::digest::Hasher;
+use crate::system::durable;
+use crate::system::lock::Held;
+
+pub const DISK: &str = "disk.qcow2";
+pub const MEMORY: &str = "memory";
+pub const RECORD: &str = "checkpoint.json";
+
+#[derive(Debug, Clone)]
+pub struct Shelf {
+    pub dir: PathBuf,
+}
+
+/// `checkpoint.json`, readable by the owner alone: it holds keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    pub key: String,
+    /// Of the machine and its hypervisor.
+    pub shape: String,
+    pub about: String,
+    pub made: Timestamp,
+    /// Hostname of the machine, which it keeps.
+    pub hostname: String,
+    pub hardware: Hardware,
+    pub note: serde_json::Value,
+    pub disk: Sum,
+    pub memory: Sum,
+}
+
+/// Size and digest of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sum {
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// A checkpoint on the shelf.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub id: String,
+    /// `None`: only a disk under others, or what a crash left.
+    pub kept: Option<Kept>,
+    pub used: SystemTime,
+    /// On the file system.
+    pub bytes: u64,
+    /// Checkpoint that its disk lies over.
+    pub over: Option<String>,
+}
+
+impl Sum {
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let (mut file, mut hasher) = (File::open(path)?, Hasher::new(Algorithm::Sha256));
+        let (mut bytes, mut chunk) = (0, vec![0; 1 << 20]);
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(Self { bytes, sha256: hasher.finish().hex }),
+                n => {
+                    hasher.update(&chunk[..n]);
+                    bytes += n as u64;
+                }
+            }
+        }
+    }
+
+    /// Whether the file is what it was.
+    fn holds(&self, path: &Path) -> Result<(), String> {
+        let now = Self::of(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        if now == *self { Ok(()) } else { Err(format!("{} is damaged", path.display())) }
+    }
+}
+
+impl Shelf {
+    pub fn new(home: &Path) -> Self {
+        Self { dir: home.join("cache/checkpoints") }
+    }
+
+    pub fn place(&self, id: &str) -> PathBuf {
+        self.dir.join(id)
+    }
+
+    /// Held while a checkpoint is chosen to be used, and while some are removed.
+    pub fn turn(&self) -> io::Result<Option<Held>> {
+        builder(true).create(&self.dir)?;
+        Ok(Held::take(File::open(&self.dir)?).ok())
+    }
+
+    /// All checkpoints; an empty list if there was never one.
+    pub fn all(&self) -> Vec<Standing> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        entries.filter_map(|e| self.standing(&e.file_name().into_string().ok()?)).collect()
+    }
+
+    fn standing(&self, id: &str) -> Option<Standing> {
+        let place = self.place(id);
+        let files = fs::read_dir(&place).ok()?.flatten();
+        let bytes = files.filter_map(|f| Some(f.metadata().ok()?.blocks() * 512)).sum();
+        let kept = self.kept(id);
+        let stamp = if kept.is_some() { place.join(RECORD) } else { place.clone() };
+        let used = fs::metadata(stamp).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        let below = backing(&place.join(DISK)).ok().flatten();
+        let over = below.and_then(|disk| self.id_of(&disk));
+        Some(Standing { id: id.to_owned(), kept, used, bytes, over })
+    }
+
+    pub fn kept(&self, id: &str) -> Option<Kept> {
+        serde_json::from_slice(&fs::read(self.place(id).join(RECORD)).ok()?).ok()
+    }
+
+    /// The checkpoint whose disk this is.
+    pub fn id_of(&self, disk: &Path) -> Option<String> {
+        let dir = disk.strip_prefix(&self.dir).ok()?.parent()?;
+        dir.to_str().filter(|id| !id.is_empty()).map(str::to_owned)
+    }
+
+    /// Its disk and those below it, down to that of the image. The error says what is missing.
+    pub fn disks(&self, id: &str) -> Result<Vec<PathBuf>, String> {
+        let mut all = vec![self.place(id).join(DISK)];
+        loop {
+            let disk = all.last().expect("there is one");
+            if !disk.is_file() {
+                return Err(format!("{} is gone", disk.display()));
+            }
+            if self.id_of(disk).is_none() {
+                return Ok(all);
+            }
+            match backing(disk) {
+                Ok(Some(below)) if all.len() < DEEPEST => all.push(below),
+                _ => return Err(format!("what {} lies over is not known", disk.display())),
+            }
+        }
+    }
+
+    /// Compares everything that a machine in this state reads with its digests, but for the image.
+    pub fn verify(&self, id: &str) -> Result<(), String> {
+        let disks = self.disks(id)?;
+        for disk in &disks {
+            let Some(of) = self.id_of(disk) else { continue };
+            let kept = self.kept(&of).ok_or_else(|| format!("checkpoint {of} is not whole"))?;
+            kept.disk.holds(disk)?;
+            if of == id {
+                kept.memory.holds(&self.place(id).join(MEMORY))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// It was used now.
+    pub fn touch(&self, id: &str) {
+        let now = SystemTime::now();
+        let set = |path: PathBuf| File::open(path)?.set_modified(now);
+        // At worst it goes earlier than it would.
+        let _ = set(self.place(id).join(RECORD));
+    }
+
+    pub fn write(&self, dir: &Path, kept: &Kept) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(kept)?;
+        durable::replace_as(&dir.join(RECORD), &text, 0o600)
+    }
+
+    /// Removes a checkpoint, its record first: what a crash leaves is used by nobody.
+    pub fn remove(&self, id: &str) -> io::Result<()> {
+        let place = self.place(id);
+        match fs::remove_file(place.join(RECORD)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => fs::remove_dir_all(place),
+        }
+    }
+
+    /// Removes what was used longest ago until all take at most `bytes`: never what is `in_use`, nor
+    /// what others lie over. Returns what is left.
+    pub fn shrink(&self, bytes: u64, in_use: &BTreeSet<String>) -> io::Result<u64> {
+        let mut all = self.all();
+        loop {
+            let sum: u64 = all.iter().map(|one| one.bytes).sum();
+            let below: BTreeSet<&String> = all.iter().filter_map(|one| one.over.as_ref()).collect();
+            let free = |one: &&Standing| !in_use.contains(&one.id) && !below.contains(&one.id);
+            let dead = |one: &Standing| one.kept.is_none() || self.disks(&one.id).is_err();
+            let next = all.iter().filter(free).min_by_key(|one| (!dead(one), one.used));
+            let Some(next) = next.filter(|one| sum > bytes || dead(one)) else { return Ok(sum) };
+            let id = next.id.clone();
+            self.remove(&id)?;
+            all.retain(|one| one.id != id);
+        }
+    }
+}

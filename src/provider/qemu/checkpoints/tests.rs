@@ -1,0 +1,151 @@
+//! The shelf, without machines.
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::shelf::{DISK, Kept, MEMORY, RECORD, Shelf, Sum};
+use crate::provider::qemu::machine::Hardware;
+
+struct Bench {
+    dir: tempfile::TempDir,
+    shelf: Shelf,
+}
+
+/// The header of a qcow2 image over `below`, and some content.
+fn disk(below: &std::path::Path, content: &str) -> Vec<u8> {
+    let name = below.to_str().unwrap().as_bytes();
+    let mut text = vec![0u8; 512];
+    text[..4].copy_from_slice(b"QFI\xfb");
+    text[8..16].copy_from_slice(&256u64.to_be_bytes());
+    text[16..20].copy_from_slice(&(name.len() as u32).to_be_bytes());
+    text[256..256 + name.len()].copy_from_slice(name);
+    text.extend(content.as_bytes());
+    text
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("images/i")).unwrap();
+        fs::write(dir.path().join("images/i/disk.qcow2"), "base").unwrap();
+        let shelf = Shelf::new(dir.path());
+        Self { dir, shelf }
+    }
+
+    fn image(&self) -> PathBuf {
+        self.dir.path().join("images/i/disk.qcow2")
+    }
+
+    /// A checkpoint of 64 KiB of memory, used so many seconds ago.
+    fn put(&self, id: &str, over: Option<&str>, used: u64) {
+        let place = self.shelf.place(id);
+        fs::create_dir_all(&place).unwrap();
+        let below = over.map_or(self.image(), |over| self.shelf.place(over).join(DISK));
+        fs::write(place.join(DISK), disk(&below, id)).unwrap();
+        fs::write(place.join(MEMORY), vec![7; 64 << 10]).unwrap();
+        let kept = Kept {
+            key: "k".into(),
+            shape: "s".into(),
+            about: id.into(),
+            made: jiff::Timestamp::now(),
+            hostname: "h".into(),
+            hardware: Hardware { cpus: 1, ram_mib: 1, uuid: "u".into(), mac: "m".into() },
+            note: serde_json::Value::Null,
+            disk: Sum::of(&place.join(DISK)).unwrap(),
+            memory: Sum::of(&place.join(MEMORY)).unwrap(),
+        };
+        self.shelf.write(&place, &kept).unwrap();
+        let at = SystemTime::now() - Duration::from_secs(used);
+        fs::File::open(place.join(RECORD)).unwrap().set_modified(at).unwrap();
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.shelf.all().into_iter().map(|one| one.id).collect();
+        ids.sort();
+        ids
+    }
+}
+
+fn used(ids: &[&str]) -> BTreeSet<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+#[test]
+fn what_was_used_longest_ago_goes_first_and_nothing_that_is_needed() {
+    let bench = Bench::new();
+    bench.put("a", None, 400);
+    bench.put("b", Some("a"), 300);
+    bench.put("c", Some("b"), 200);
+    bench.put("d", Some("a"), 100);
+    let sum: u64 = bench.shelf.all().iter().map(|one| one.bytes).sum();
+    assert_eq!(bench.shelf.shrink(sum, &used(&[])).unwrap(), sum, "there is room");
+    bench.shelf.shrink(sum - 1, &used(&[])).unwrap();
+    assert_eq!(bench.ids(), ["a", "b", "d"], "b lies under c, and a under all");
+    bench.shelf.shrink(1, &used(&["a", "d"])).unwrap();
+    assert_eq!(bench.ids(), ["a", "d"], "they are in use");
+    assert_eq!(bench.shelf.shrink(0, &used(&[])).unwrap(), 0);
+    assert!(bench.ids().is_empty());
+}
+
+/// What a crash left, and what lies over an image that was deleted, is of no use to anybody.
+#[test]
+fn what_cannot_be_used_goes_even_where_there_is_room() {
+    let bench = Bench::new();
+    bench.put("a", None, 0);
+    bench.put("b", Some("a"), 0);
+    fs::remove_file(bench.shelf.place("b").join(RECORD)).unwrap();
+    bench.shelf.shrink(u64::MAX, &used(&["b"])).unwrap();
+    assert_eq!(bench.ids(), ["a", "b"], "a machine lies over it");
+    bench.shelf.shrink(u64::MAX, &used(&[])).unwrap();
+    assert_eq!(bench.ids(), ["a"]);
+    fs::remove_file(bench.image()).unwrap();
+    assert!(bench.shelf.disks("a").unwrap_err().contains("is gone"));
+    bench.shelf.shrink(u64::MAX, &used(&[])).unwrap();
+    assert!(bench.ids().is_empty());
+}
+
+#[test]
+fn damage_is_noticed_wherever_it_is() {
+    let bench = Bench::new();
+    bench.put("a", None, 0);
+    bench.put("b", Some("a"), 0);
+    assert_eq!(bench.shelf.verify("b"), Ok(()));
+    let flip = |path: PathBuf| {
+        let mut text = fs::read(&path).unwrap();
+        *text.last_mut().unwrap() ^= 1;
+        fs::write(path, text).unwrap();
+    };
+    for (of, file) in [("a", DISK), ("b", DISK), ("b", MEMORY)] {
+        let path = bench.shelf.place(of).join(file);
+        flip(path.clone());
+        let said = bench.shelf.verify("b").unwrap_err();
+        assert!(said.contains("is damaged"), "{of}/{file}: {said}");
+        flip(path);
+        assert_eq!(bench.shelf.verify("b"), Ok(()));
+    }
+    // The memory below is not read.
+    flip(bench.shelf.place("a").join(MEMORY));
+    assert_eq!(bench.shelf.verify("b"), Ok(()));
+    fs::remove_file(bench.shelf.place("a").join(RECORD)).unwrap();
+    assert!(bench.shelf.verify("b").unwrap_err().contains("not whole"));
+}
+
+/// The record holds keys.
+#[test]
+fn a_record_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    bench.put("a", None, 0);
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(bench.shelf.place("a").join(RECORD)), 0o600);
+}
+
+#[test]
+fn one_at_a_time_chooses_or_removes() {
+    let bench = Bench::new();
+    let held = bench.shelf.turn().unwrap().expect("nobody has it");
+    assert!(bench.shelf.turn().unwrap().is_none());
+    drop(held);
+    assert!(bench.shelf.turn().unwrap().is_some());
+}

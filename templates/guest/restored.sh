@@ -1,0 +1,69 @@
+# Run as root on a machine that was restored from a checkpoint. Gives it the time, fresh randomness and the keys of this run in
+# place of those of the run that made the checkpoint, and ends the sessions of that run.
+# NOW: seconds since 1970. SEED: hexadecimal. OLD_LOGIN, LOGIN, OLD_HOST, HOST: public keys as "TYPE BASE64". COMMENT: of LOGIN.
+# HOST_PRIVATE: the new host key.
+set +e
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+date -s "@$NOW" >/dev/null || fail 'cannot set the clock'
+
+# Mixed in at once; where there is a Python, also used at once.
+printf %s "$SEED" >/dev/urandom
+if python=$(command -v python3); then
+    "$python" -I -S -c 'import fcntl; fcntl.ioctl(open("/dev/urandom", "wb"), 0x5207)' 2>/dev/null
+fi
+
+# The processes above this script are this session's.
+mine=" $$ "
+pid=$$
+while [ "$pid" -gt 1 ]; do
+    read -r stat <"/proc/$pid/stat" || break
+    stat=${stat##*) }
+    stat=${stat#* }
+    pid=${stat%% *}
+    mine="$mine$pid "
+done
+for line in /proc/[0-9]*/cmdline; do
+    pid=${line#/proc/}
+    pid=${pid%/cmdline}
+    case $mine in *" $pid "*) continue ;; esac
+    # Only the first word of its title: it is what sshd writes there itself.
+    title=$({ tr '\0' ' ' <"$line"; } 2>/dev/null) || continue
+    case $title in
+        *'[listener]'*) ;;
+        'sshd: '* | 'sshd-session: '*) kill "$pid" 2>/dev/null ;;
+    esac
+done
+
+key=/etc/ssh/ssh_host_ed25519_key
+# cloud-init ends the file without a newline.
+type=
+blob=
+read -r type blob _ <"$key.pub"
+[ "$type $blob" = "$OLD_HOST" ] || fail "$key is not the key that the machine was booted with"
+umask 077
+printf '%s\n' "$HOST_PRIVATE" >"$key.new" && printf '%s\n' "$HOST" >"$key.pub" && chmod 644 "$key.pub" &&
+    mv "$key.new" "$key" || fail "cannot write $key"
+
+replaced=0
+# "TYPE BASE64" has no character that means something to sed, and none that ends the expression.
+for home in $(getent passwd | cut -d: -f6 | sort -u); do
+    for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
+        if [ -f "$file" ] && grep -qF "$OLD_LOGIN" "$file"; then
+            # Into the same file: its owner and mode stay.
+            text=$(sed "s|$OLD_LOGIN[^,]*\$|$LOGIN $COMMENT|" "$file") && printf '%s\n' "$text" >"$file" ||
+                fail "cannot write $file"
+            replaced=$((replaced + 1))
+        fi
+    done
+done
+[ "$replaced" -gt 0 ] || fail 'the login key of the checkpoint is in no authorized_keys'
+
+if [ -r /run/sshd.pid ] && read -r pid </run/sshd.pid; then
+    kill -HUP "$pid"
+else
+    systemctl reload-or-restart ssh.service 2>/dev/null || systemctl reload-or-restart sshd.service
+fi || fail 'sshd does not read its new key'
