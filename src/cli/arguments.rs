@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    build, exit, guest_wire, image, plan, render, run, shell, show, sweep, test, validate,
+    build, cache, exit, guest_wire, image, plan, render, run, shell, show, sweep, test, try_steps,
+    validate,
 };
 
 /// Build, test and publish machine images, on OpenStack or on this machine
@@ -63,7 +64,8 @@ pub struct Common {
     /// Print one JSON document on standard output, also of an error
     ///
     /// `build` and `test` print a list with a row for each bundle. After `--progress json` the
-    /// document is one more line. `shell`, `run log` and `completions` have none.
+    /// document is one more line. `shell`, `try`, `run log` and `completions` have
+    /// none.
     #[arg(long, global = true)]
     pub json: bool,
     /// Also show the output of the programs that run
@@ -113,6 +115,14 @@ pub enum Command {
     /// Provision a builder, open a prompt on it, and remove it afterwards
     #[command(after_help = shell::CODES)]
     Shell(shell::Args),
+    /// Run the steps of a bundle again and again on a restored builder, and leave it up in between
+    ///
+    /// The builder begins from the longest known prefix of the steps, runs what follows, and stays
+    /// up with its SSH command until Enter is pressed or, with --watch, a file changes. Then it is
+    /// removed, and a restored one runs what follows the change. On a cloud without checkpoints
+    /// every run boots a builder.
+    #[command(after_help = try_steps::EXAMPLES)]
+    Try(try_steps::Args),
     /// Boot an image and run the smoke checks on it
     ///
     /// Boots the image as two new machines and removes them afterwards. The image is not changed.
@@ -121,6 +131,9 @@ pub enum Command {
     /// supplies what a build-vars.yml would.
     #[command(after_help = test::EXAMPLES)]
     Test(test::Args),
+    /// List and remove the checkpoints of local builds
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// List, show, roll back, deprecate, adopt and prune images
     #[command(subcommand)]
     Image(image::Command),
@@ -164,8 +177,10 @@ impl Command {
             | Self::Render(_)
             | Self::Plan(_)
             | Self::Shell(_)
-            | Self::Test(_) => true,
+            | Self::Test(_)
+            | Self::Try(_) => true,
             Self::Image(_)
+            | Self::Cache(_)
             | Self::Run(_)
             | Self::Sweep(_)
             | Self::Doctor

@@ -6,6 +6,7 @@ use crate::report;
 
 mod arguments;
 mod build;
+mod cache;
 mod clouds;
 mod command_line;
 mod context;
@@ -31,6 +32,7 @@ mod surroundings;
 mod sweep;
 mod syntax;
 mod test;
+mod try_steps;
 mod validate;
 mod vault;
 
@@ -102,8 +104,9 @@ pub fn main() -> ExitCode {
 async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
     // Its value may be a secret.
     if !command.reads_values() && !context.common.sets.is_empty() {
-        return Err(Failure::usage("`--set` changes nothing in this command")
-            .hint("it changes values for `build`, `plan`, `render`, `shell`, `test`, `validate`"));
+        return Err(Failure::usage("`--set` changes nothing in this command").hint(
+            "it changes values for `build`, `plan`, `render`, `shell`, `test`, `try`, `validate`",
+        ));
     }
     match command {
         Command::Build(args) => build::run(context, &args).await,
@@ -112,6 +115,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Shell(args) => shell::run(context, &args).await,
         Command::Test(args) => test::run(context, &args).await,
+        Command::Try(args) => try_steps::run(context, &args).await,
+        Command::Cache(command) => cache::run(context, &command),
         Command::Image(command) => image::run(context, &command).await,
         Command::Run(command) => run::run(context, &command),
         Command::Sweep(args) => sweep::run(context, &args).await,
