@@ -76,6 +76,13 @@ fn entry(Stamped { at, event }: &Stamped) -> String {
             entry.lines("error: ", error);
             entry.lines("---- ", &format!("step {} FAILED, {}", index + 1, duration(seconds)));
         }
+        Event::StepRestored { index, of, name, age_seconds } => {
+            let restored = sentences::restored(*age_seconds);
+            entry.lines("---- ", &format!("step {} of {of}: {name}: {restored}", index + 1))
+        }
+        Event::MachineRestored { age_seconds } => {
+            entry.lines("", &format!("the machine is {}", sentences::restored(*age_seconds)))
+        }
         Event::Doing { what } => entry.lines("", what),
         Event::Progress { done, of, unit } => entry.lines("", &sentences::amount(*done, *of, unit)),
         Event::Output { source, line } => {
@@ -89,17 +96,7 @@ fn entry(Stamped { at, event }: &Stamped) -> String {
                 entry.lines(&format!("{} | ", sentences::clean(&check.id)), &check.output);
             }
         }
-        Event::Finished { outcome, seconds, error, leaks, .. } => {
-            entry.rule(&format!("{}, {}", sentences::clean(outcome), duration(seconds)));
-            if let Some(error) = error {
-                entry.lines("error: ", error);
-            }
-            for leak in leaks {
-                entry.lines("left behind: ", leak);
-            }
-            entry.text.push_str(&sentences::final_line(event).expect("the event is Finished"));
-            entry.text.push('\n');
-        }
+        Event::Finished { .. } => entry.finished(event),
     }
     entry.text
 }
@@ -124,6 +121,16 @@ impl Entry {
     fn rule(&mut self, text: &str) {
         let rule = "=".repeat(70usize.saturating_sub(text.chars().count()));
         self.lines("", &format!("==== {text} {rule}"));
+    }
+
+    fn finished(&mut self, event: &Event) {
+        let Event::Finished { outcome, seconds, error, leaks, .. } = event else { return };
+        let took = sentences::duration(*seconds);
+        self.rule(&format!("{}, {took}", sentences::clean(outcome)));
+        error.iter().for_each(|error| self.lines("error: ", error));
+        leaks.iter().for_each(|leak| self.lines("left behind: ", leak));
+        self.text.push_str(&sentences::final_line(event).expect("the event is Finished"));
+        self.text.push('\n');
     }
 
     /// Adds each line of `text` with time and prefix, so that none can imitate an entry of ours.

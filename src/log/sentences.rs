@@ -22,6 +22,16 @@ fn whole(s: u64) -> String {
     }
 }
 
+/// `restored from a checkpoint, made 12m05s ago`: what a step or a machine is that was not made.
+pub fn restored(age_seconds: u64) -> String {
+    const DAY: u64 = 24 * 3600;
+    let age = match age_seconds {
+        0..DAY => whole(age_seconds),
+        _ => format!("{}d{:02}h", age_seconds / DAY, age_seconds % DAY / 3600),
+    };
+    format!("restored from a checkpoint, made {age} ago")
+}
+
 /// Progress: `1.2 of 3.4 GiB`, `35 %`, `3 of 7 files`.
 pub fn amount(done: u64, of: u64, unit: &str) -> String {
     match unit {
@@ -221,6 +231,8 @@ mod tests {
             ["0.0 s", "47.3 s", "1m00s", "1m30s", "1h02m"]
         );
         assert_eq!([0.9, 59.9, 90.0].map(running), ["0s", "59s", "1m30s"]);
+        assert_eq!(restored(725), "restored from a checkpoint, made 12m05s ago");
+        assert_eq!(restored(4 * 86_400 + 3600), "restored from a checkpoint, made 4d01h ago");
         assert_eq!(amount(1 << 30, 3 << 30, "bytes"), "1.0 of 3.0 GiB");
         assert_eq!(amount(1 << 20, 0, "bytes"), "1.0 MiB");
         assert_eq!(amount(35, 100, "percent"), "35 %");

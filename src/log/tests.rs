@@ -44,6 +44,8 @@ fn a_log_reads_well_and_ends_with_the_final_line() {
     for (ms, event) in [
         (0, started),
         (100, Event::StageStarted { stage: Stage::Provision }),
+        (100, Event::MachineRestored { age_seconds: 59 }),
+        (105, Event::StepRestored { index: 0, of: 2, name: "a\nb".into(), age_seconds: 3725 }),
         (110, Event::StepStarted { index: 0, of: 2, name: "ansible/bootstrap.yml".into() }),
         (200, output("\x1b[0;32mok: [builder]\x1b[0m\r")),
         (201, output("")),
@@ -66,6 +68,9 @@ fn a_log_reads_well_and_ends_with_the_final_line() {
     assert_snapshot!(text, @r"
     2026-11-20T23:31:02.000Z nginx: building image nginx-1 on local, run r1
     2026-11-20T23:31:02.100Z ==== provision =============================================================
+    2026-11-20T23:31:02.100Z the machine is restored from a checkpoint, made 59s ago
+    2026-11-20T23:31:02.105Z ---- step 1 of 2: a
+    2026-11-20T23:31:02.105Z ---- b: restored from a checkpoint, made 1h02m ago
     2026-11-20T23:31:02.110Z ---- step 1 of 2: ansible/bootstrap.yml
     2026-11-20T23:31:02.200Z ansible | ok: [builder]
     2026-11-20T23:31:02.201Z ansible |

@@ -98,6 +98,19 @@ pub enum Event {
         seconds: f64,
         error: String,
     },
+    /// A step that was not run, because the machine was restored from a checkpoint that has its
+    /// work, made so long ago.
+    StepRestored {
+        index: usize,
+        of: usize,
+        name: String,
+        age_seconds: u64,
+    },
+    /// The machine of this stage (boot) was not booted but restored from a checkpoint, made so long
+    /// ago.
+    MachineRestored {
+        age_seconds: u64,
+    },
     /// What the stage does or waits for now, in a few words ("waiting for SSH").
     Doing {
         what: String,

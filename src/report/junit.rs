@@ -4,6 +4,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use super::record::{OUTPUT_BYTES, Record, State, tail_of};
+use crate::log::sentences;
 use crate::model::event::Verdict;
 use crate::text;
 
@@ -29,8 +30,12 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
     }
     for (at, s) in record.steps.iter().enumerate() {
         let name = format!("{:02} {}", at + 1, s.name);
-        let message =
-            if s.state == State::Skipped { Some("not reached") } else { s.error.as_deref() };
+        let restored = s.restored.map(sentences::restored);
+        let message = match s.state {
+            State::Skipped => Some("not reached"),
+            State::Restored => restored.as_deref(),
+            _ => s.error.as_deref(),
+        };
         let result = CaseResult { state: s.state, message, output: &s.output };
         suite.add_test_case(case(&class("step"), &name, s.seconds, &result));
     }
@@ -61,7 +66,7 @@ fn case(class: &str, name: &str, seconds: f64, result: &CaseResult<'_>) -> TestC
     let mut status = match result.state {
         State::Passed | State::Running => TestCaseStatus::success(),
         State::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        State::Skipped => TestCaseStatus::skipped(),
+        State::Restored | State::Skipped => TestCaseStatus::skipped(),
     };
     if let Some(message) = result.message {
         // An attribute shows badly with line ends in it; the whole text goes into the element.

@@ -67,6 +67,8 @@ pub struct BaseRecord {
 pub enum State {
     Passed,
     Failed,
+    /// Not done anew: the machine was restored from a checkpoint.
+    Restored,
     /// Planned but not begun.
     Skipped,
     /// Not finished when the record was made.
@@ -81,6 +83,8 @@ pub struct StageRecord {
     pub seconds: f64,
     pub state: State,
     pub error: Option<String>,
+    /// Age of the checkpoint from which the stage's machine was restored, if it was.
+    pub restored: Option<u64>,
     /// Time of machines, steps and source scripts, not of the factory.
     pub outside: bool,
 }
@@ -93,6 +97,8 @@ pub struct StepRecord {
     /// Total of all attempts.
     pub seconds: f64,
     pub state: State,
+    /// Age of the checkpoint that has the step's work, if it was not run.
+    pub restored: Option<u64>,
     pub attempts: usize,
     pub error: Option<String>,
     /// The end of its output.
@@ -222,11 +228,7 @@ impl Record {
                     self.end(*stage, at, *seconds, Some(error))
                 }
                 Event::StepStarted { index, name, .. } => {
-                    // A plan made by an older version may know fewer steps than the events do.
-                    while self.steps.len() <= *index {
-                        self.steps.push(StepRecord::planned(name, None));
-                    }
-                    let s = &mut self.steps[*index];
+                    let s = self.step(*index, name);
                     (s.state, s.attempts) = (State::Running, s.attempts + 1);
                     step = Some(*index);
                 }
@@ -238,6 +240,11 @@ impl Record {
                     step = None;
                     self.end_step(*index, *seconds, State::Failed, Some(error.clone()));
                 }
+                Event::StepRestored { index, name, age_seconds, .. } => {
+                    let s = self.step(*index, name);
+                    (s.state, s.restored) = (State::Restored, Some(*age_seconds));
+                }
+                Event::MachineRestored { age_seconds } => self.machine_restored(*age_seconds),
                 Event::Output { source, line } => {
                     if let Some(s) = step.and_then(|i| self.steps.get_mut(i)) {
                         s.append(line);
@@ -248,12 +255,8 @@ impl Record {
                         self.log_before += 1;
                     }
                 }
-                Event::Note { text } => {
-                    self.remarks.push(Remark { at, warning: false, text: text.clone() })
-                }
-                Event::Warning { text } => {
-                    self.remarks.push(Remark { at, warning: true, text: text.clone() })
-                }
+                Event::Note { text } => self.remark(at, false, text),
+                Event::Warning { text } => self.remark(at, true, text),
                 Event::Check(check) => self.checks.push(check.clone()),
                 Event::Finished { outcome, seconds, error, leaks, .. } => {
                     (self.outcome, self.seconds) = (outcome.clone(), *seconds);
@@ -268,6 +271,17 @@ impl Record {
         self.log_tail = tail.into();
         for step in &mut self.steps {
             step.output = tail_of(&step.output, OUTPUT_BYTES).to_string();
+        }
+    }
+
+    fn remark(&mut self, at: f64, warning: bool, text: &str) {
+        self.remarks.push(Remark { at, warning, text: text.to_owned() });
+    }
+
+    /// The machine is that of the stage that runs.
+    fn machine_restored(&mut self, age_seconds: u64) {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.restored = Some(age_seconds);
         }
     }
 
@@ -289,6 +303,14 @@ impl Record {
         s.seconds = seconds;
         s.state = if error.is_some() { State::Failed } else { State::Passed };
         s.error = error.cloned();
+    }
+
+    /// The step at `index`. A plan made by an older version may know fewer than the events do.
+    fn step(&mut self, index: usize, name: &str) -> &mut StepRecord {
+        while self.steps.len() <= index {
+            self.steps.push(StepRecord::planned(name, None));
+        }
+        &mut self.steps[index]
     }
 
     fn end_step(&mut self, index: usize, seconds: f64, state: State, error: Option<String>) {
@@ -325,6 +347,7 @@ impl StageRecord {
             seconds: 0.0,
             state: State::Running,
             error: None,
+            restored: None,
             outside,
         }
     }
@@ -337,6 +360,7 @@ impl StepRecord {
             key,
             seconds: 0.0,
             state: State::Skipped,
+            restored: None,
             attempts: 0,
             error: None,
             output: String::new(),

@@ -121,6 +121,16 @@ impl Story {
             Event::StepDone { seconds, .. } => {
                 out.push(cut(&self.step(&paint.good("✓"), *seconds), width));
             }
+            Event::StepRestored { name, age_seconds, .. } => {
+                self.head(&mut out);
+                let restored = paint.dim(sentences::restored(*age_seconds));
+                let line = self.row(&paint.good("✓"), "", &sentences::shown(name));
+                out.push(cut(&format!("{line}  {restored}"), width));
+            }
+            Event::MachineRestored { age_seconds } => {
+                let restored = format!("the machine is {}", sentences::restored(*age_seconds));
+                self.remark("", &restored, width, &mut out);
+            }
             Event::StepFailed { seconds, error, .. } => {
                 out.push(self.step(&paint.bad("✗"), *seconds));
                 out.extend(self.tail(width));
@@ -136,19 +146,24 @@ impl Story {
                 self.head(&mut out);
                 self.check(check, width, &mut out);
             }
-            Event::Finished { error, leaks, .. } => {
-                out.push(String::new());
-                let error = error.as_deref().unwrap_or_default();
-                out.extend(self.error(error, "", width));
-                out.extend(leaks.iter().map(|leak| {
-                    format!("{} {}", paint.warn("left behind:"), sentences::shown(leak))
-                }));
-                let last = sentences::final_line(&stamped.event).expect("the event is Finished");
-                out.push(paint.verdict(last, error.is_empty(), leaks.is_empty()));
-            }
+            Event::Finished { .. } => out.extend(self.finished(&stamped.event, width)),
             _ => {}
         }
         self.current.take(stamped);
+        out
+    }
+
+    /// A blank line, the error if no line showed it before, leaks, and the final line.
+    fn finished(&mut self, event: &Event, width: usize) -> Vec<String> {
+        let Event::Finished { error, leaks, .. } = event else { return Vec::new() };
+        let error = error.as_deref().unwrap_or_default();
+        let mut out = vec![String::new()];
+        out.extend(self.error(error, "", width));
+        let paint = self.paint;
+        let left = |leak| format!("{} {}", paint.warn("left behind:"), sentences::shown(leak));
+        out.extend(leaks.iter().map(|leak| left(leak)));
+        let last = sentences::final_line(event).expect("the event is Finished");
+        out.push(paint.verdict(last, error.is_empty(), leaks.is_empty()));
         out
     }
 

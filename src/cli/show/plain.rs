@@ -207,6 +207,15 @@ impl Writer {
                 let (stage, step) = (self.stage(), self.step(*index));
                 self.line(at, &format!("{stage} {step} done, {}", duration(seconds)));
             }
+            Event::StepRestored { index, of, name, age_seconds } => {
+                let (stage, name) = (self.stage(), sentences::shown(name));
+                let restored = sentences::restored(*age_seconds);
+                self.line(at, &format!("{stage} {}/{of}: {name}: {restored}", index + 1));
+            }
+            Event::MachineRestored { age_seconds } => {
+                let restored = sentences::restored(*age_seconds);
+                self.line(at, &format!("the machine is {restored}"));
+            }
             Event::Note { text } => self.text(at, "", text),
             Event::Check(check) => self.check(at, check),
             _ => {}

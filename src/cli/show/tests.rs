@@ -129,6 +129,39 @@ fn failure() -> Vec<Stamped> {
     events
 }
 
+/// The beginning of a run whose machine and first step came from a checkpoint.
+fn restored() -> Vec<Stamped> {
+    let name = "ansible/\u{1b}[2Jbootstrap.yml".to_owned();
+    vec![
+        begin().remove(0),
+        at(0.0, Event::StageStarted { stage: Stage::Boot }),
+        at(1.0, Event::MachineRestored { age_seconds: 725 }),
+        at(2.0, Event::StageDone { stage: Stage::Boot, seconds: 2.0 }),
+        at(2.0, Event::StageStarted { stage: Stage::Provision }),
+        at(2.0, Event::StepRestored { index: 0, of: 2, name, age_seconds: 725 }),
+    ]
+}
+
+#[test]
+fn what_came_from_a_checkpoint_is_told_with_its_age() {
+    assert_snapshot!(plain(&restored(), 0), @r"
+    [00:00] nginx: building image nginx-1 on local, run r1
+    [00:00] boot
+    [00:01] the machine is restored from a checkpoint, made 12m05s ago
+    [00:02] boot done, 2.0 s
+    [00:02] provision
+    [00:02] provision 1/2: ansible/bootstrap.yml: restored from a checkpoint, made 12m05s ago
+    ");
+    assert_snapshot!(bar(&restored(), 100), @r"
+    nginx: building image nginx-1 on local
+      run r1
+      the machine is restored from a checkpoint, made 12m05s ago
+      ✓ boot         2.0 s
+      • provision
+          ✓                 ansible/bootstrap.yml  restored from a checkpoint, made 12m05s ago
+    ");
+}
+
 fn plain(events: &[Stamped], verbosity: i8) -> String {
     let page = Page::default();
     let mut sink = Plain::new(Box::new(page.clone()), Paint(false), verbosity, Pace::default());
