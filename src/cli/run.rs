@@ -13,6 +13,8 @@ use crate::plan::Plan;
 use crate::provider::ledger::Leak;
 use crate::text::{clean, shell};
 
+mod compare;
+
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// List the runs of this tree, oldest first
@@ -26,6 +28,17 @@ pub enum Command {
         /// ID of a run, or the end of one [default: the latest run]
         run: Option<String>,
     },
+    /// Compare two runs, stage by stage
+    ///
+    /// Prints the times of stages, steps and checks side by side, and names what grew or shrank by
+    /// more than 20 % and at least a second. Times of runs on different clouds are not compared,
+    /// nor what came from a checkpoint in one of them.
+    Compare {
+        /// ID of the run before, or the end of one
+        before: String,
+        /// ID of the run after, or the end of one [default: the latest run of the same definition]
+        after: Option<String>,
+    },
     /// Print the log of a run
     Log {
         /// ID of a run, or the end of one [default: the latest run]
@@ -38,6 +51,9 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::List => list(context, &dirs),
         Command::Show { run } => show(context, find(&dirs, run.as_deref())?)?,
+        Command::Compare { before, after } => {
+            compare::compare(context, &dirs, before, after.as_deref())?
+        }
         Command::Log { run } => {
             let dir = find(&dirs, run.as_deref())?;
             let text = run_dir::read_text(dir, LOG).map_err(|e| {

@@ -15,7 +15,7 @@ use crate::model::category::IMAGES;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::digest::Algorithm;
-use crate::model::event::{Event, Events, Sink, Stage};
+use crate::model::event::{BUILDING, Event, Events, Sink, Stage};
 use crate::model::outcome::Outcome;
 use crate::plan;
 use crate::report;
@@ -189,7 +189,7 @@ impl Results {
         events.emit(Event::Started {
             run: record.run.clone(),
             bundle: record.bundle.clone(),
-            purpose: if self.of_tests { "testing" } else { "building" }.into(),
+            purpose: if self.of_tests { "testing" } else { BUILDING }.into(),
             image_name: String::new(),
             cloud: record.cloud.clone(),
         });

@@ -16,7 +16,7 @@ use crate::engine::Goal;
 use crate::engine::run_dir::{self, Beginning, RunDir};
 use crate::log;
 use crate::model::definition::{Base, Definition};
-use crate::model::event::{Event, Events, Stage, seconds};
+use crate::model::event::{BUILDING, Event, Events, Stage, seconds};
 use crate::plan::{self, Plan, Purpose};
 use crate::provider::{CloudError, RunCx};
 
@@ -98,7 +98,7 @@ pub(super) async fn begin(
         purpose: match setup.options.goal {
             Goal::Tested => "testing",
             Goal::Provisioned(_) => "opening the builder",
-            Goal::Published => "building",
+            Goal::Published => BUILDING,
         }
         .into(),
         image_name: match &bundle.base {

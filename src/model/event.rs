@@ -53,6 +53,9 @@ impl Stage {
     }
 }
 
+/// Purpose of a run that is to publish an image, in [`Event::Started`].
+pub const BUILDING: &str = "building";
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {

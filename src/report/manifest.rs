@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::hex;
-use super::record::{BaseRecord, Record, State};
+use super::record::{BaseRecord, Record, StageRecord, State, StepRecord};
 use super::templates::Rendered;
 use super::write::{MANIFEST, OUTPUT, PROPERTIES};
 use crate::model::event::Verdict;
@@ -52,6 +52,9 @@ struct Timing<'a> {
     name: &'a str,
     seconds: f64,
     state: State,
+    /// Age of the checkpoint that it came from, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +118,21 @@ impl Shown {
     }
 }
 
+impl<'a> Timing<'a> {
+    fn of_stage(stage: &'a StageRecord) -> Self {
+        let StageRecord { name, seconds, state, restored, .. } = stage;
+        Self { name, seconds: *seconds, state: *state, restored: *restored }
+    }
+}
+
+impl<'a> Step<'a> {
+    fn of(step: &'a StepRecord) -> Self {
+        let StepRecord { name, seconds, state, restored, .. } = step;
+        let timing = Timing { name, seconds: *seconds, state: *state, restored: *restored };
+        Self { timing, key: step.key.as_deref() }
+    }
+}
+
 impl<'a> Manifest<'a> {
     pub fn new(record: &'a Record, inputs: &'a Inputs, rendered: &[Rendered]) -> Self {
         Self {
@@ -135,19 +153,8 @@ impl<'a> Manifest<'a> {
             image: record.image.as_ref(),
             base: record.base.as_ref(),
             inputs,
-            stages: record
-                .stages
-                .iter()
-                .map(|s| Timing { name: s.name, seconds: s.seconds, state: s.state })
-                .collect(),
-            steps: record
-                .steps
-                .iter()
-                .map(|s| Step {
-                    timing: Timing { name: &s.name, seconds: s.seconds, state: s.state },
-                    key: s.key.as_deref(),
-                })
-                .collect(),
+            stages: record.stages.iter().map(Timing::of_stage).collect(),
+            steps: record.steps.iter().map(Step::of).collect(),
             tests: record
                 .checks
                 .iter()

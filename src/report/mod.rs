@@ -1,7 +1,11 @@
 //! Outputs of a build: rendered templates, JUnit, properties, manifest, report page. All are
-//! functions of (bundle, plan, events, image); only [`write`] touches the disk.
+//! functions of (bundle, plan, events, image), and the chart one of earlier runs. Only [`write`]
+//! writes to the disk, and [`past`] reads it.
+pub mod compare;
+mod critical_path;
 mod fixed_ids;
 mod hints;
+mod history;
 pub mod junit;
 pub mod manifest;
 pub mod properties;
@@ -9,6 +13,7 @@ pub mod record;
 mod rendered_form;
 mod renderer;
 pub mod page;
+mod past;
 pub mod templates;
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::critical_path::{self, Link};
 use super::write::Unplanned;
 use crate::log::sentences::TESTED;
-use crate::model::event::{Check, Event, Stage, Stamped};
+use crate::model::event::{BUILDING, Check, Event, Stage, Stamped};
 use crate::model::image::Image;
 use crate::model::outcome::Outcome;
 use crate::plan::{Origin, Plan};
@@ -25,6 +26,8 @@ pub struct Record {
     pub family: String,
     pub image_name: String,
     pub cloud: String,
+    /// What the run does, as its first event has it: `building`, `testing`.
+    pub purpose: String,
     pub how: String,
     pub commit: Option<String>,
     pub started: Timestamp,
@@ -33,6 +36,7 @@ pub struct Record {
     /// Seconds of the factory's own work, excluding machines, steps and source scripts.
     pub own_seconds: f64,
     pub own_percent: f64,
+    pub has_ended: bool,
     /// The run's word for it; `built`, `incomplete` or `failed` before the run has ended.
     pub outcome: String,
     /// Of the run's command, if it is known and made no other; `None` while the run goes on.
@@ -45,6 +49,8 @@ pub struct Record {
     pub base: Option<BaseRecord>,
     pub stages: Vec<StageRecord>,
     pub steps: Vec<StepRecord>,
+    /// What the run waited for.
+    pub critical_path: Vec<Link>,
     pub checks: Vec<Check>,
     pub remarks: Vec<Remark>,
     /// The last output lines, oldest first.
@@ -174,12 +180,14 @@ impl Record {
             family: named.family.into(),
             image_name: String::new(),
             cloud: named.cloud.into(),
+            purpose: String::new(),
             how: String::new(),
             commit: None,
             started,
             seconds: 0.0,
             own_seconds: 0.0,
             own_percent: 0.0,
+            has_ended: false,
             outcome: String::new(),
             exit_code: None,
             error: None,
@@ -188,6 +196,7 @@ impl Record {
             base: None,
             stages: Vec::new(),
             steps: Vec::new(),
+            critical_path: Vec::new(),
             checks: Vec::new(),
             remarks: Vec::new(),
             log_tail: Vec::new(),
@@ -199,7 +208,19 @@ impl Record {
         self.seconds = events.last().map_or(0.0, |e| since(self.started, e.at));
         self.fold(events);
         self.conclude();
+        self.critical_path = critical_path::of(&self, events);
         self
+    }
+
+    /// A run that made an image, or was to: no test, and not of an image that was there.
+    pub fn is_build(&self) -> bool {
+        self.purpose == BUILDING && self.outcome != Outcome::Unchanged.name()
+    }
+
+    /// Something of it came from a checkpoint.
+    pub fn is_restored(&self) -> bool {
+        self.stages.iter().any(|s| s.restored.is_some())
+            || self.steps.iter().any(|s| s.restored.is_some())
     }
 
     /// Nothing failed, and the run published an image, or an existing image passed its checks.
@@ -259,12 +280,15 @@ impl Record {
                 Event::Warning { text } => self.remark(at, true, text),
                 Event::Check(check) => self.checks.push(check.clone()),
                 Event::Finished { outcome, seconds, error, leaks, .. } => {
+                    self.has_ended = true;
                     (self.outcome, self.seconds) = (outcome.clone(), *seconds);
                     (self.error, self.leaks) = (error.clone(), leaks.clone());
                 }
-                Event::Started { image_name, .. } | Event::Planned { image_name } => {
-                    self.call(image_name)
+                Event::Started { image_name, purpose, .. } => {
+                    self.purpose = purpose.clone();
+                    self.call(image_name);
                 }
+                Event::Planned { image_name } => self.call(image_name),
                 Event::Doing { .. } | Event::Progress { .. } => {}
             }
         }
@@ -377,7 +401,8 @@ impl StepRecord {
     }
 }
 
-fn since(start: Timestamp, at: Timestamp) -> f64 {
+/// Seconds from `start`; 0 if the clock went back.
+pub(super) fn since(start: Timestamp, at: Timestamp) -> f64 {
     (at.duration_since(start).as_secs_f64() * 1000.0).round().max(0.0) / 1000.0
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::history::History;
 use super::manifest::Manifest;
 use super::record::Record;
 use super::{Rendered, junit, page, properties};
@@ -125,7 +126,8 @@ impl Outputs {
         record: &Record,
         mut errors: Vec<OutputError>,
     ) -> (Self, Vec<OutputError>) {
-        self.texts.push(("report.html".into(), page::html(record)));
+        let history = History::of(run, record);
+        self.texts.push(("report.html".into(), page::html(record, &history)));
         match junit::xml(record) {
             Ok(xml) => self.texts.push(("junit.xml".into(), xml)),
             Err(e) => errors

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::support::{Factory, Ran};
 use super::tiny_disk::tiny_disk;
 
+mod compared;
 mod several;
 mod shown;
 mod store;

@@ -19,7 +19,8 @@ pub use index::{
     IndexedRun, Life, bases_of_live_runs, indexed, latest, life_elsewhere, names_of_live_runs, tidy,
 };
 pub use record::{
-    ELSEWHERE, Record, TESTS, directories, hear, read_plan, read_record, read_start, read_text,
+    ELSEWHERE, Record, TESTS, directories, hear, read_course, read_plan, read_record, read_start,
+    read_text, siblings,
 };
 pub use work::{hold, own_directory};
 

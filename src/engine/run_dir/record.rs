@@ -1,6 +1,6 @@
 //! What the directories of a run record, read: result, plan, first event, texts.
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::model::event::{Event, Stage, Stamped};
 use crate::model::image::Image;
 use crate::plan::Plan;
 use crate::provider::ledger::Leak;
-use crate::system::durable;
+use crate::system::{durable, reading};
 use crate::text;
 
 /// Size limit of plans and results, in bytes.
@@ -94,6 +94,63 @@ pub fn hear(dir: &Path) -> Heard {
         }
     }
     heard
+}
+
+/// Longest line of an event that [`read_course`] takes, in bytes: a check with its output.
+const LONGEST_LINE: u64 = 1 << 20;
+/// Most events that [`read_course`] takes: a run has hundreds.
+const MOST_EVENTS: usize = 10_000;
+
+/// The course of a run, from `events.jsonl`: its begin and end, stages, steps, checks, and what
+/// came from a checkpoint. Without the output of checks.
+///
+/// Reads line by line, because what programs said may be 64 MiB. Ends at what is too long.
+pub fn read_course(dir: &Path) -> io::Result<Vec<Stamped>> {
+    let file = reading::open_itself(&dir.join(EVENTS))?;
+    let mut lines = BufReader::new(file.take(2 * log::budget::OUTPUT));
+    let (mut course, mut line) = (Vec::new(), Vec::new());
+    loop {
+        line.clear();
+        let read = lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+        if read == 0 || read as u64 == LONGEST_LINE || course.len() == MOST_EVENTS {
+            return Ok(course);
+        }
+        if !says_output(&line)
+            && let Ok(stamped) = serde_json::from_slice(&line)
+        {
+            course.extend(of_course(stamped));
+        }
+    }
+}
+
+/// Whether the line is that of an output, by its begin as we write it: parsing costs more.
+fn says_output(line: &[u8]) -> bool {
+    let word = br#""event":"output""#;
+    line[..line.len().min(80)].windows(word.len()).any(|part| part == word)
+}
+
+fn of_course(mut stamped: Stamped) -> Option<Stamped> {
+    match &mut stamped.event {
+        Event::Output { .. }
+        | Event::Doing { .. }
+        | Event::Progress { .. }
+        | Event::Note { .. }
+        | Event::Warning { .. } => return None,
+        Event::Check(check) => check.output = String::new(),
+        _ => {}
+    }
+    Some(stamped)
+}
+
+/// Directories of the runs in the same place as `run`, newest first: those of the same definition,
+/// all builds or all tests. Ignores links.
+pub fn siblings(run: &Path) -> Vec<PathBuf> {
+    let is_dir = |dir: &PathBuf| fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir());
+    let place = run.parent().map(list);
+    let mut dirs: Vec<PathBuf> = place.into_iter().flatten().filter(is_dir).collect();
+    dirs.retain(|dir| dir != run);
+    dirs.sort_by(|a, b| b.file_name().cmp(&a.file_name()));
+    dirs
 }
 
 /// A text of a run, `build.log` or `events.jsonl`. The tree is untrusted: follows no link, never

@@ -12,8 +12,11 @@ use crate::model::kind::Kind;
 use crate::model::publication::Publication;
 use crate::plan::{MachinePlan, Origin, Plan, SmokePlan, StepPlan, TimeoutPlan};
 
+mod compare;
 mod corpus;
+mod critical_path;
 mod files;
+mod history;
 mod page;
 mod templates;
 

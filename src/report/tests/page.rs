@@ -2,12 +2,14 @@
 use super::{HOSTILE, events, image, plan};
 use crate::log::sentences::TESTED;
 use crate::model::event::{Event, Stamped};
+use crate::report::history::History;
 use crate::report::record::Record;
 use crate::report::{junit, page};
 
 fn page(fail: bool) -> String {
     let image = image();
-    let html = page::html(&Record::new(&plan(), &events(fail), (!fail).then_some(&image)));
+    let record = Record::new(&plan(), &events(fail), (!fail).then_some(&image));
+    let html = page::html(&record, &History::default());
     // To look at: REPORT_DIR=/tmp cargo test --lib report
     if let Some(dir) = std::env::var_os("REPORT_DIR") {
         std::fs::write(
@@ -50,7 +52,7 @@ fn every_text_of_a_build_is_escaped() {
     image.id = HOSTILE.into();
     image.properties.insert(HOSTILE.into(), HOSTILE.into());
     let record = Record::new(&plan, &events(false), Some(&image));
-    let html = page::html(&record);
+    let html = page::html(&record, &History::default());
     assert!(!html.contains("<script"));
     // Neither page nor JUnit steers a terminal, or turns text around.
     for text in [html, junit::xml(&record).unwrap()] {
@@ -85,7 +87,7 @@ fn a_passed_test_is_said_to_be_one() {
         leaks: Vec::new(),
     };
     let record = Record::new(&plan(), &[Stamped { at: jiff::Timestamp::UNIX_EPOCH, event }], None);
-    let html = page::html(&record);
+    let html = page::html(&record, &History::default());
     assert!(html.contains("✓ The image passed its checks"), "{html}");
     assert!(html.contains("<title>Passed: ") && !html.contains("ublished"), "{html}");
 }
