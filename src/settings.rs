@@ -48,9 +48,21 @@ pub struct Rule {
     pub unwalled: bool,
 }
 
-/// Paths made visible to Ansible besides its installation. Absolute.
+/// Whether playbooks run with Mitogen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Accelerator {
+    /// Where `setup/dependencies` put it, and fits; otherwise without.
+    #[default]
+    Auto,
+    Off,
+    /// The directory that holds its Python packages. Absolute.
+    At(PathBuf),
+}
+
+/// Paths made visible to Ansible besides its installation, all absolute, and its accelerator.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnsibleSettings {
+    pub accelerator: Accelerator,
     pub vault_password_file: Option<PathBuf>,
     pub collections: Vec<PathBuf>,
     pub roles: Vec<PathBuf>,
@@ -158,8 +170,14 @@ impl Settings {
 
     /// Configured files and directories that do not exist, with their keys.
     pub fn missing(&self) -> Vec<(&'static str, &Path)> {
-        let AnsibleSettings { vault_password_file, collections, roles } = &self.ansible;
+        let AnsibleSettings { accelerator, vault_password_file, collections, roles } =
+            &self.ansible;
+        let at = match accelerator {
+            Accelerator::At(path) => vec![path],
+            Accelerator::Auto | Accelerator::Off => Vec::new(),
+        };
         let all = [
+            ("ansible.accelerator", at),
             ("ansible.vault_password_file", vault_password_file.iter().collect::<Vec<_>>()),
             ("ansible.collections", collections.iter().collect()),
             ("ansible.roles", roles.iter().collect()),

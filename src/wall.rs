@@ -14,6 +14,7 @@ use crate::settings::Settings;
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::{self, Cmd};
 
+mod accelerator;
 mod ansible;
 mod availability;
 mod calls;
@@ -32,6 +33,7 @@ mod shown;
 mod tests;
 mod workdir;
 
+pub use accelerator::Mitogen;
 pub use availability::Availability;
 pub use check::Checked;
 use handed::with_options;

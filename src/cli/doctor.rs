@@ -10,7 +10,9 @@ use crate::model::facts::FactsQuery;
 use crate::provider::RunCx;
 
 use crate::ready;
+use crate::settings::Accelerator;
 use crate::system::exec::probe;
+use crate::wall::{Mitogen, Wall, WallError};
 
 /// Who needs a program.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -172,6 +174,7 @@ async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     let (well, text) =
         wall.summary(&context.cancel).await.map_err(crate::provider::CloudError::from)?;
     sheet.line(well, "wall", &text);
+    accelerator(context, wall, sheet).await?;
     for file in Context::settings_files() {
         let keys: Vec<&str> = wall
             .settings()
@@ -205,6 +208,29 @@ async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     }
     for (key, path) in wall.settings().missing() {
         sheet.line(false, "owner's settings", &format!("{key}: {} is not there", path.display()));
+    }
+    Ok(())
+}
+
+/// Mitogen, without which playbooks work as well.
+async fn accelerator(context: &Context, wall: &Wall, sheet: &mut Sheet) -> Result<(), Failure> {
+    const WHAT: &str = "mitogen";
+    let hint = "faster playbooks; `setup/dependencies accelerator` installs it";
+    if wall.settings().ansible.accelerator == Accelerator::Off {
+        sheet.line(true, WHAT, "off, as the owner's settings say");
+        return Ok(());
+    }
+    match wall.mitogen(&context.cancel).await {
+        Ok(Some(Ok(Mitogen { dir, version }))) => {
+            sheet.line(true, WHAT, &format!("{version} in {} plays `ansible` steps", dir.display()))
+        }
+        Ok(Some(Err(why))) => sheet.absent(WHAT, &why, hint),
+        Ok(None) => sheet.absent(WHAT, "it is not installed", hint),
+        Err(WallError::Cancelled(stopped)) => {
+            return Err(crate::provider::CloudError::from(stopped).into());
+        }
+        // That there is no Ansible has a line of its own.
+        Err(why) => sheet.absent(WHAT, &why.to_string(), hint),
     }
     Ok(())
 }

@@ -27,13 +27,21 @@ struct Python {
     version: (u32, u32),
 }
 
+/// What the inventory says of the builder.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    pub path: PathBuf,
+    /// Version of the builder's Python; `None` if Ansible looks for it itself.
+    pub python: Option<(u32, u32)>,
+}
+
 /// Writes the inventory. The inner error is why the step cannot run: the builder's Python is too
 /// old for this Ansible.
 pub(super) async fn write(
     site: &BuildContext<'_>,
     builder: &Running,
-) -> Result<Result<PathBuf, String>, BuildError> {
-    let python = match site.cx.cancel.or(python(builder)).await? {
+) -> Result<Result<Inventory, String>, BuildError> {
+    let (python, version) = match site.cx.cancel.or(python(builder)).await? {
         Ok(Some(python)) => {
             let ansible = site.plan.ansible.as_deref().unwrap_or_default();
             match judge(ansible, python.version) {
@@ -41,16 +49,16 @@ pub(super) async fn write(
                 Verdict::Warn(text) => site.cx.events.warn(text),
                 Verdict::TooOld(text) => return Ok(Err(text)),
             }
-            python.path
+            (python.path, Some(python.version))
         }
         // No python3 by that name; some systems have one elsewhere.
-        Ok(None) => ITSELF.to_owned(),
+        Ok(None) => (ITSELF.to_owned(), None),
         Err(e) => {
             site.cx.events.warn(format!(
                 "asked for its python3, {}: {e}; Ansible looks for it itself",
                 builder.machine.name
             ));
-            ITSELF.to_owned()
+            (ITSELF.to_owned(), None)
         }
     };
     let text = match text(&builder.machine.name, &builder.target, &python) {
@@ -59,7 +67,7 @@ pub(super) async fn write(
     };
     let path = site.scratch.join("inventory.json");
     machine::write_private(&path, text.as_bytes())?;
-    Ok(Ok(path))
+    Ok(Ok(Inventory { path, python: version }))
 }
 
 /// The host is in the groups `local` (older playbooks), `default` (Packer) and `all`.

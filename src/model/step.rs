@@ -32,6 +32,9 @@ pub enum StepKind {
         /// Requests that plays run on the factory too. The owner decides.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         local: bool,
+        /// Never with an accelerator.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        plain: bool,
     },
     /// A script text; a list of lines is joined, and runs under `sh -e`.
     Shell {
@@ -248,7 +251,7 @@ impl Shape {
     /// Whether a scalar at `path` inside the value is a number or a boolean.
     pub fn is_typed(&self, path: &[&str]) -> bool {
         match (self, path) {
-            (Self::True, []) | (Self::Playbook, ["local"]) => true,
+            (Self::True, []) | (Self::Playbook, ["local" | "accelerator"]) => true,
             (Self::Map(parts), [key, rest @ ..]) => {
                 parts.iter().any(|(name, shape)| name == key && shape.is_typed(rest))
             }

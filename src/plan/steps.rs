@@ -63,6 +63,7 @@ fn bootstrap(bundle: &Definition, timeout: u64) -> StepPlan {
             extra_vars: bundle.vars.clone(),
             tags: Vec::new(),
             local: false,
+            plain: false,
         },
         timeout,
         retries: 0,

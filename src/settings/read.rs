@@ -2,13 +2,13 @@
 //! once.
 use std::path::{Path, PathBuf};
 
-use super::{AnsibleSettings, LimitSettings, Mode, Rule, Settings};
+use super::{Accelerator, AnsibleSettings, LimitSettings, Mode, Rule, Settings};
 use crate::frontend::build_vars::decode::{Field, Fields, Reader};
 use crate::frontend::build_vars::yaml::{Node, Position, Value};
 
 const TOP: &[&str] = &["wall", "allow", "ansible", "read_only", "limits", "cache"];
 const RULE: &[&str] = &["definition", "tree", "local", "env", "unwalled"];
-const ANSIBLE: &[&str] = &["vault_password_file", "collections", "roles"];
+const ANSIBLE: &[&str] = &["accelerator", "vault_password_file", "collections", "roles"];
 const LIMITS: &[&str] = &["memory", "cpu", "processes", "memory_together"];
 const MODES: [Mode; 3] = [Mode::Auto, Mode::Required, Mode::Off];
 
@@ -28,6 +28,9 @@ pub(super) fn over(settings: &mut Settings, reader: &mut Reader, root: &Node) {
     }
     if let Some(ansible) = top.read("ansible", |f| known(reader, f, ANSIBLE)) {
         settings.ansible = AnsibleSettings {
+            accelerator: ansible
+                .read("accelerator", |f| accelerator(reader, f))
+                .unwrap_or_default(),
             vault_password_file: ansible.read("vault_password_file", |f| path(reader, f)),
             collections: ansible.read("collections", |f| paths(reader, f)).unwrap_or_default(),
             roles: ansible.read("roles", |f| paths(reader, f)).unwrap_or_default(),
@@ -92,6 +95,21 @@ fn rule(reader: &mut Reader, field: &Field) -> Option<Rule> {
         env: fields.read("env", |f| reader.words(f)).unwrap_or_default(),
         unwalled: fields.read("unwalled", |f| reader.truth(f)).unwrap_or_default(),
     })
+}
+
+/// `auto`, `off`, or a directory.
+fn accelerator(reader: &mut Reader, field: &Field) -> Option<Accelerator> {
+    match reader.word(field)?.as_str() {
+        "auto" => Some(Accelerator::Auto),
+        "off" => Some(Accelerator::Off),
+        at if at.starts_with('/') => Some(Accelerator::At(at.into())),
+        other => {
+            let message =
+                format!("`{}` must be auto, off or an absolute path, not `{other}`", field.path);
+            reader.error(field.node.spot, message, "");
+            None
+        }
+    }
 }
 
 fn paths(reader: &mut Reader, field: &Field) -> Option<Vec<PathBuf>> {

@@ -77,6 +77,23 @@ fn everything_wrong_is_said_with_its_place() {
     assert!(findings("limits: {processes: 4}").join("").contains("a whole number from 16 up"));
 }
 
+#[test]
+fn an_accelerator_is_chosen_left_out_or_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |text: &str| {
+        let text = format!("ansible: {{accelerator: {text}}}\n");
+        load(&[file(dir.path(), "config.yml", &text)], None, me()).unwrap()
+    };
+    assert_eq!(Settings::default().ansible.accelerator, Accelerator::Auto);
+    assert_eq!(of("auto").ansible.accelerator, Accelerator::Auto);
+    assert_eq!(of("off").ansible.accelerator, Accelerator::Off);
+    let named = of("/opt/none");
+    assert_eq!(named.ansible.accelerator, Accelerator::At("/opt/none".into()));
+    assert_eq!(named.missing(), [("ansible.accelerator", Path::new("/opt/none"))]);
+    let told = findings("ansible: {accelerator: mitogen}\n").join("\n");
+    assert!(told.contains("must be auto, off or an absolute path, not `mitogen`"), "{told}");
+}
+
 /// A tree is the same by the name of a link that leads to it.
 #[test]
 fn a_tree_is_known_by_each_of_its_names() {

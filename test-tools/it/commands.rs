@@ -119,12 +119,20 @@ fn doctor_shows_the_owners_settings_that_are_in_force() {
     let factory = tree();
     let config = factory.tree().join("../config/image-factory");
     fs::create_dir_all(&config).unwrap();
-    fs::write(config.join("config.yml"), "wall: off\n").unwrap();
-    let mut command = factory.command(&["doctor"]);
-    command.env("XDG_CONFIG_HOME", config.parent().unwrap());
-    let ran = Ran::of(command.output().unwrap());
-    let line = ran.out.lines().find(|l| l.contains("config/image-factory/config.yml")).unwrap();
+    let ran = |settings: &str| {
+        fs::write(config.join("config.yml"), settings).unwrap();
+        let mut command = factory.command(&["doctor"]);
+        command.env("XDG_CONFIG_HOME", config.parent().unwrap());
+        Ran::of(command.output().unwrap())
+    };
+    let shown = ran("wall: off\n");
+    let line = shown.out.lines().find(|l| l.contains("config/image-factory/config.yml")).unwrap();
     assert!(line.ends_with("in force: wall"), "{line}");
+    ran("ansible: {accelerator: off}\n").says("off, as the owner's settings say");
+    let unfit = ran("ansible: {accelerator: /nosuch}\n").exits(20);
+    for part in ["there is no Mitogen in /nosuch", "ansible.accelerator: /nosuch is not there"] {
+        assert!(unfit.out.contains(part), "{part}\n{}", unfit.out);
+    }
 }
 
 /// A directory of programs without `passt`.

@@ -409,6 +409,44 @@ fn what_is_missing_is_installed_as_this_user_can() {
     assert!(plain.err.contains("sudo -n ") && !plain.err.contains("preserve-env"), "{}", plain.err);
 }
 
+/// As root, with another place for it and a stand-in for pip.
+#[test]
+fn the_accelerator_is_the_wheel_with_the_digest_and_is_installed_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("setup/dependencies");
+    let (script, at) = (std::fs::read_to_string(script).unwrap(), dir.path().join("lib/mitogen"));
+    let place = "mitogen=/usr/local/lib/image-factory/mitogen";
+    let script = script.replacen(place, &format!("mitogen={}", at.display()), 1);
+    let lock = "/run/lock/image-factory-dependencies";
+    let script = script.replacen(lock, &dir.path().join("lock").display().to_string(), 1);
+    std::fs::write(dir.path().join("dependencies"), script).unwrap();
+    let programs = ["cat", "chmod", "flock", "mkdir", "mktemp", "mv", "rm", "tail"];
+    let run = |name: &str, pip: &str| {
+        let mut command = Command::new("/bin/sh");
+        let made = [("id", "echo 0"), ("pip3", pip)];
+        command
+            .arg(dir.path().join("dependencies"))
+            .arg("accelerator")
+            .env("PATH", only(&dir.path().join(name), &programs, &made))
+            .stdin(std::process::Stdio::null());
+        ran(command)
+    };
+    run("a", "echo no such wheel >&2; exit 1").exits(1).says("no such wheel").says("pip failed");
+    assert!(!at.exists() && !dir.path().join("lib/mitogen.new").exists());
+    let pip = "echo \"pip $*\" >>\"${0%/*}/said\"; to= list=; while [ $# -gt 0 ]; do case $1 in \
+        --target) to=$2 ;; -r) list=$2 ;; esac; shift; done; cat \"$list\" >>\"${0%/*}/said\"; \
+        mkdir -p \"$to/mitogen-0.3.54.dist-info\"";
+    run("b", pip).exits(0).says("mitogen-0.3.54.dist-info (mitogen)").says("done");
+    let said = std::fs::read_to_string(dir.path().join("b/said")).unwrap();
+    for part in ["--require-hashes", "--only-binary :all:", "--no-deps", "mitogen==0.3.54 --hash="]
+    {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("://"), "the index is pip's own: {said}");
+    assert!(at.join("mitogen-0.3.54.dist-info").is_dir());
+    assert_eq!(run("c", "exit 1").exits(0).err, "", "it is there");
+}
+
 #[test]
 fn a_target_directory_may_have_blanks_in_its_name() {
     let mut command = Command::new("make");

@@ -1,27 +1,39 @@
-//! A step `ansible`: the real `ansible-playbook`, over the system's `ssh`, behind the wall.
-use std::os::unix::fs::FileTypeExt;
+//! A step `ansible`: the real `ansible-playbook`, over the system's `ssh`, behind the wall. Where
+//! Mitogen is installed and fits, the playbook runs with it, and after a failure once more without.
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Attempt, factory_env};
+use super::Attempt;
 use crate::engine::ansible;
 use crate::engine::heard::{LastLines, REASON};
-use crate::engine::machine::SshFiles;
-use crate::engine::{BuildContext, BuildError, child, exec_reason, inventory, required};
+use crate::engine::inventory::Inventory;
+use crate::engine::{BuildError, child, exec_reason, inventory, required};
 use crate::model::step::StepKind;
-use crate::system::exec::{self, Cmd};
+use crate::system::exec::{self, ExecError};
 use crate::system::lines;
-use crate::wall::WorkDir;
+use crate::wall::Mitogen;
+
+mod accelerator;
+mod command;
+mod connection;
+mod facts;
+mod words;
+
+pub(super) use connection::stop_ssh_master;
+use facts::Facts;
+use words::Texts;
 
 /// In the run's scratch directory: where what the definition brings may write.
 pub(in crate::engine) const ROOM: &str = "room";
-/// Of Ansible's `ssh`, in the room.
-const CONTROL_SOCKET: &str = "cm";
 
 /// What Ansible does not say of a `become` on the factory.
 const NO_OTHER_USER: &str = "behind the wall a task on the factory cannot become another user \
     (sudo, su): take `become` off it \
      (`become: false`), or have the machine do it";
+
+/// A second try without Mitogen needs this much of the step's time.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// A playbook, played on the builder.
 pub(super) struct Play<'p> {
@@ -33,8 +45,25 @@ pub(super) struct Play<'p> {
 
 /// What the factory made for the step.
 struct Given {
-    inventory: PathBuf,
+    inventory: Inventory,
     installed: required::Installed,
+    texts: Result<Texts, String>,
+}
+
+/// How the playbook is played.
+struct Manner<'m> {
+    with: Option<&'m Mitogen>,
+    limit: Duration,
+}
+
+/// How a playbook ended.
+enum Ended {
+    Well,
+    /// It did not do what it was to do. `again`: with Mitogen that may be Mitogen's fault.
+    Badly {
+        reason: String,
+        again: bool,
+    },
 }
 
 impl Play<'_> {
@@ -44,7 +73,66 @@ impl Play<'_> {
         let inventory = inventory::write(site, builder).await?.map_err(failed)?;
         let installed =
             required::install(site, index, step, self.playbook).await?.map_err(failed)?;
-        let cmd = self.command(&Given { inventory, installed }).await?;
+        let texts = self.texts(&installed);
+        let given = Given { inventory, installed, texts };
+        let with = accelerator::choose(self.attempt, &given.inventory, &given.texts).await?;
+        let (begin, limit) = (Instant::now(), self.attempt.limit());
+        let first = self.once(&given, &Manner { with: with.as_ref(), limit }).await?;
+        let (reason, again) = match (first, with) {
+            (Ended::Well, _) => return Ok(()),
+            (Ended::Badly { reason, .. }, None) => return Err(failed(reason)),
+            (Ended::Badly { reason, again }, Some(_)) => (reason, again),
+        };
+        let limit = limit.saturating_sub(begin.elapsed());
+        if !again || limit < LEAST {
+            return Err(failed(format!(
+                "{reason} (with Mitogen; `accelerator: false` of the step plays it without)"
+            )));
+        }
+        accelerator::distrust(site)?;
+        site.cx.events.warn(format!(
+            "{}; it was played with Mitogen, and is played again without, on the machine as it is",
+            failed(reason.clone())
+        ));
+        stop_ssh_master(site).await;
+        match self.once(&given, &Manner { with: None, limit }).await? {
+            Ended::Well => {
+                site.cx.events.warn(
+                    "the playbook went well without Mitogen: what it does twice was done twice; \
+                        `accelerator: false` of the step plays it without from the start",
+                );
+                Ok(())
+            }
+            Ended::Badly { reason: without, .. } => {
+                Err(failed(accelerator::both(&reason, without)))
+            }
+        }
+    }
+
+    /// What the definition, and what was installed for it, say of how playbooks run.
+    fn texts(&self, installed: &required::Installed) -> Result<Texts, String> {
+        let Attempt { site, step, .. } = *self.attempt;
+        let installed: Vec<_> = installed.directories().collect();
+        let mut dirs = vec![site.plan.bundle_dir.as_path()];
+        dirs.extend(installed.iter().map(PathBuf::as_path));
+        let mut texts = Texts::of(&dirs)?;
+        texts.add("extra_vars", serde_json::Value::Object(self.extra_vars.clone()).to_string());
+        let env = step.env.iter().map(|(n, v)| format!("{}={v}\n", n.to_ascii_lowercase()));
+        texts.add("env", env.collect());
+        Ok(texts)
+    }
+
+    async fn once(&self, given: &Given, manner: &Manner<'_>) -> Result<Ended, BuildError> {
+        let Attempt { site, index, .. } = *self.attempt;
+        let room = site.scratch.join(ROOM);
+        let io = |source: io::Error| BuildError::Io { path: room.join("facts"), source };
+        let mut facts = Facts::of(self.attempt, &given.texts).map_err(io)?;
+        let cmd = self.command(given, manner, facts.is_some()).await?;
+        if let Some(facts) = &mut facts
+            && facts.give(&room).map_err(io)?
+        {
+            site.cx.events.note("ansible: the facts are those that the playbook before gathered");
+        }
         let last = LastLines::default();
         let (events, keep) = (site.cx.events.clone(), last.clone());
         let name = format!("{} ansible-playbook {index}", site.plan.run);
@@ -57,136 +145,35 @@ impl Play<'_> {
             Ok(status) if status.success() => {
                 // Ansible calls it a success when no host matched: nothing was done, and that is
                 // not what was asked for.
-                match ansible::matched_no_hosts(&last.all()) {
-                    true => Err(failed(
-                        "no play matched the builder; use `hosts: all`, `local` or `default`"
-                            .into(),
-                    )),
-                    false => Ok(()),
+                if ansible::matched_no_hosts(&last.all()) {
+                    let reason =
+                        "no play matched the builder; use `hosts: all`, `local` or `default`";
+                    return Ok(Ended::Badly { reason: reason.into(), again: false });
                 }
+                facts.map_or(Ok(()), |facts| facts.keep(&room)).map_err(io)?;
+                Ok(Ended::Well)
             }
             Ok(status) => {
-                let why = match ansible::failure(&last.all()) {
-                    Some(f) => lines::cut(&f.to_string(), 8 * REASON),
-                    None => last.reason(exec::status_text(status)),
-                };
-                let local = matches!(step.action, StepKind::Ansible { local: true, .. });
-                Err(failed(
-                    match cmd.joint.is_some() && ansible::could_not_become(&last.all(), local) {
-                        true => format!("{why}; {NO_OTHER_USER}"),
-                        false => why,
-                    },
-                ))
+                let reason = self.failure(&last, status, cmd.joint.is_some());
+                Ok(Ended::Badly { reason, again: true })
             }
-            Err(child::ChildError::Exec(e)) => Err(failed(exec_reason(e)?)),
+            Err(child::ChildError::Exec(e)) => {
+                let again = matches!(e, ExecError::Passed { .. });
+                Ok(Ended::Badly { reason: exec_reason(e)?, again })
+            }
             Err(child::ChildError::Ledger(e)) => Err(e.into()),
         }
     }
 
-    /// As strict as our own sessions: pinned host key, one key, nobody's config.
-    async fn command(&self, given: &Given) -> Result<Cmd, BuildError> {
-        let Self { attempt: Attempt { site, builder, .. }, extra_vars, tags, .. } = *self;
-        let Given { inventory, installed } = given;
-        let files = SshFiles::write(site, builder)?;
-        let room = site.scratch.join(ROOM);
-        let options = ssh_options(&files, &room);
-        let pins = self.write("pins.json", pins(&options).to_string())?;
-        let mut cmd = self
-            .environment(installed)
-            .env("ANSIBLE_SSH_ARGS", options)
-            .env("ANSIBLE_LOCAL_TEMP", room.join("ansible").to_string_lossy())
-            .arg("-i")
-            .arg(inventory.as_os_str())
-            .arg(self.playbook.as_os_str());
-        let mut read = vec![files.key, files.known_hosts, inventory.to_owned(), pins.clone()];
-        read.extend(installed.directories());
-        if !extra_vars.is_empty() {
-            let text = serde_json::Value::Object(extra_vars.clone()).to_string();
-            let path = self.write("extra-vars.json", text)?;
-            cmd = cmd.arg("--extra-vars").arg(format!("@{}", path.display()));
-            read.push(path);
+    fn failure(&self, last: &LastLines, status: std::process::ExitStatus, walled: bool) -> String {
+        let why = match ansible::failure(&last.all()) {
+            Some(f) => lines::cut(&f.to_string(), 8 * REASON),
+            None => last.reason(exec::status_text(status)),
+        };
+        let local = matches!(self.attempt.step.action, StepKind::Ansible { local: true, .. });
+        match walled && ansible::could_not_become(&last.all(), local) {
+            true => format!("{why}; {NO_OTHER_USER}"),
+            false => why,
         }
-        // Of several the last one counts, and over all other variables.
-        cmd = cmd.arg("--extra-vars").arg(format!("@{}", pins.display()));
-        if !tags.is_empty() {
-            cmd = cmd.arg("--tags").arg(tags.join(","));
-        }
-        let room = WorkDir { plan: site.plan, dir: &room, read, source: false };
-        Ok(site.wall.around(cmd, &room, &site.cx.cancel).await?)
-    }
-
-    /// `ansible-playbook` without arguments.
-    fn environment(&self, installed: &required::Installed) -> Cmd {
-        let Attempt { site, step, .. } = *self.attempt;
-        let mut cmd = Cmd::new("ansible-playbook", Duration::from_secs(step.timeout))
-            .dir(&site.plan.bundle_dir)
-            .env("ANSIBLE_PIPELINING", "True")
-            // Of a connection, and of sudo's prompt: the default of 10 s is not enough for an
-            // emulated machine on a busy host.
-            .env("ANSIBLE_TIMEOUT", "60")
-            .env("ANSIBLE_NOCOLOR", "1")
-            .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
-            .env("ANSIBLE_STDOUT_CALLBACK", "default")
-            .env("PYTHONUNBUFFERED", "1");
-        cmd.env.extend(factory_env(site));
-        cmd.env.extend(step.env.clone());
-        installed.add_to(&mut cmd.env, &site.plan.bundle_dir);
-        // After the step's own, which cannot change these, nor what the caller sets (`wall` refuses
-        // them before the run begins).
-        cmd.mark(&site.plan.run)
-            .env("ANSIBLE_HOST_KEY_CHECKING", "True")
-            .env("ANSIBLE_INVENTORY_ENABLED", "yaml")
-    }
-
-    fn write(&self, name: &str, text: String) -> Result<PathBuf, BuildError> {
-        let path = self.attempt.site.scratch.join(name);
-        std::fs::write(&path, text)
-            .map_err(|source| BuildError::Io { path: path.clone(), source })
-            .map(|()| path)
-    }
-}
-
-/// For all of Ansible's connections.
-fn ssh_options(files: &SshFiles, room: &Path) -> String {
-    let mut options = files.options();
-    // A name this short, because a socket's path has at most 108 bytes; in a directory of the run,
-    // because `sweep` knows a master by it (OpenSSH writes its title over the environment, and the
-    // run's mark is lost).
-    let control = format!("ControlPath={}", room.join(CONTROL_SOCKET).display());
-    for option in ["ControlMaster=auto", "ControlPersist=60s", &control] {
-        options.extend(["-o".into(), option.into()]);
-    }
-    options.join(" ")
-}
-
-/// What no variable of a playbook, inventory or role may change: how the machine's key is checked.
-fn pins(options: &str) -> serde_json::Value {
-    serde_json::json!({
-        "ansible_ssh_args": options,
-        "ansible_ssh_common_args": "",
-        "ansible_ssh_extra_args": "",
-        "ansible_sftp_extra_args": "",
-        "ansible_scp_extra_args": "",
-        "ansible_ssh_executable": "ssh",
-        "ansible_host_key_checking": true,
-        "ansible_ssh_host_key_checking": true,
-        "ansible_paramiko_host_key_checking": true,
-        "ansible_paramiko_host_key_auto_add": false,
-    })
-}
-
-/// Ansible leaves an SSH master behind for a minute; the builder is about to be tidied.
-pub(super) async fn stop_ssh_master(site: &BuildContext<'_>) {
-    let socket = site.scratch.join(ROOM).join(CONTROL_SOCKET);
-    // Of the room, where a playbook may have put a link to another's.
-    let own = std::fs::symlink_metadata(&socket).is_ok_and(|meta| meta.file_type().is_socket());
-    if own {
-        let cmd = Cmd::new("ssh", Duration::from_secs(5))
-            .mark(&site.plan.run)
-            .args(["-F", "none", "-O", "exit", "-o"])
-            .arg(format!("ControlPath={}", socket.display()))
-            .arg("builder");
-        // A master that is gone already is what we want.
-        let _ = exec::output(&cmd, &site.cx.cancel.for_unwind()).await;
     }
 }

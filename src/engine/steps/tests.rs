@@ -13,10 +13,11 @@ use crate::plan::Plan;
 use crate::provider::fake::Memory;
 use crate::provider::ledger::Ledger;
 use crate::provider::{Machine, RunCx};
-use crate::settings::{AnsibleSettings, Mode, Settings};
+use crate::settings::{Accelerator, AnsibleSettings, Mode, Settings};
 use crate::system::cancel::Cancel;
 use crate::wall::{Config, Wall};
 
+mod accelerated;
 mod required;
 mod vault;
 
@@ -27,9 +28,13 @@ struct Heard(Arc<Mutex<String>>);
 
 impl Sink for Heard {
     fn take(&mut self, event: &Stamped) {
-        if let Event::Output { line, .. } = &event.event {
-            self.0.lock().unwrap().push_str(&format!("{line}\n"));
-        }
+        let (Event::Output { line, .. }
+        | Event::Note { text: line }
+        | Event::Warning { text: line }) = &event.event
+        else {
+            return;
+        };
+        self.0.lock().unwrap().push_str(&format!("{line}\n"));
     }
 }
 
@@ -43,6 +48,7 @@ struct World {
     wrong_key: bool,
     /// What the owner's settings name.
     vault_password_file: Option<PathBuf>,
+    accelerator: Accelerator,
 }
 
 impl World {
@@ -73,11 +79,12 @@ impl World {
             env,
             wrong_key: false,
             vault_password_file: None,
+            accelerator: Accelerator::Off,
         }
     }
 
-    fn plan(&self, env: BTreeMap<String, String>) -> Plan {
-        let dir = self.dir.path().join("tree/images/x");
+    /// Plays `play.yml`.
+    fn step(&self, env: BTreeMap<String, String>) -> StepPlan {
         let terminal = ("ansible_ssh_use_tty".to_owned(), gives_terminals().into());
         let extra_vars = serde_json::Map::from_iter([terminal]);
         let action = StepKind::Ansible {
@@ -85,8 +92,9 @@ impl World {
             extra_vars,
             tags: Vec::new(),
             local: false,
+            plain: false,
         };
-        let step = StepPlan {
+        StepPlan {
             name: "play".into(),
             action,
             timeout: 120,
@@ -96,10 +104,14 @@ impl World {
             fresh: None,
             key: None,
             outline: None,
-        };
+        }
+    }
+
+    fn plan(&self, steps: Vec<StepPlan>) -> Plan {
+        let dir = self.dir.path().join("tree/images/x");
         let mut plan = crate::wall::example_plan(&dir);
         plan.asks.tree = self.dir.path().join("tree");
-        plan.steps = vec![step];
+        plan.steps = steps;
         plan
     }
 
@@ -107,6 +119,7 @@ impl World {
         let at = |name: &str| self.dir.path().join(name);
         let ansible = AnsibleSettings {
             vault_password_file: self.vault_password_file.clone(),
+            accelerator: self.accelerator.clone(),
             ..AnsibleSettings::default()
         };
         let settings = Settings { wall: self.mode, ansible, ..Settings::default() };
@@ -115,7 +128,12 @@ impl World {
     }
 
     async fn play(&self, env: BTreeMap<String, String>) -> (Result<(), BuildError>, String) {
-        let plan = self.plan(env);
+        self.play_all(vec![self.step(env)]).await
+    }
+
+    /// Plays the steps, up to the first that fails.
+    async fn play_all(&self, steps: Vec<StepPlan>) -> (Result<(), BuildError>, String) {
+        let plan = self.plan(steps);
         let at = |name: &str| self.dir.path().join(name);
         let wall = self.wall();
         let events = Events::default();
@@ -155,8 +173,12 @@ impl World {
         };
         let watch = watch::Session::default();
         let builder = Running { machine, target, remote, watch };
-        let attempt = Attempt { site: &site, builder: &builder, index: 0, step: &plan.steps[0] };
-        let done = attempt.run().await;
+        let mut done = Ok(());
+        for (index, step) in plan.steps.iter().enumerate() {
+            if done.is_ok() {
+                done = Attempt { site: &site, builder: &builder, index, step }.run().await;
+            }
+        }
         (done, self.heard.0.lock().unwrap().clone())
     }
 }

@@ -210,6 +210,7 @@ fn only_what_logs_in_again_by_itself_has_the_whole_time() {
         extra_vars: Default::default(),
         tags: Vec::new(),
         local: false,
+        plain: false,
     };
     assert_eq!(patience(&play, hour), hour);
     assert_eq!(patience(&StepKind::Shell { text: "x".into() }, hour), SESSION);

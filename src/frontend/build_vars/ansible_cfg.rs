@@ -143,6 +143,23 @@ pub fn place_of_value(
     found.map(|setting| (config.file.clone(), setting.line))
 }
 
+/// A setting of Ansible: its section and key in `ansible.cfg`, and its environment variable.
+pub type Named = (&'static str, &'static str, &'static str);
+
+/// The first of these settings that this environment or the `ansible.cfg` for it sets, by the name
+/// that it has there.
+pub fn first_set(
+    dir: &Path,
+    env: &BTreeMap<String, String>,
+    settings: &[Named],
+) -> Option<&'static str> {
+    let config = Config::of(dir, env);
+    settings.iter().find_map(|(section, key, variable)| match env.contains_key(*variable) {
+        true => Some(*variable),
+        false => config.setting(section, key, variable).map(|_| *key),
+    })
+}
+
 /// Parses like ansible-core's configparser: case-insensitive keys, `=` or `:`, indented
 /// continuation lines, comments after ` ;`.
 pub(super) fn settings(text: &str) -> Vec<Setting> {

@@ -69,7 +69,7 @@ const STEP_OPTIONS: &[&str] =
 pub(super) static STEP: LazyLock<Vec<&str>> =
     LazyLock::new(|| actions().chain(STEP_OPTIONS.iter().copied()).collect());
 /// Keys of a step's `ansible`, if it is a map.
-pub(super) const ANSIBLE: &[&str] = &["playbook", "local"];
+pub(super) const ANSIBLE: &[&str] = &["playbook", "local", "accelerator"];
 pub(super) const TESTS: &[&str] =
     &["skip", "only", "add", "timeout", "dns_name", "package", "volume_size"];
 pub(super) const VOLUME: &[&str] = &["size", "type", "availability_zone"];
@@ -132,6 +132,10 @@ const STEP_WORDS: &[(&[&str], &str)] = &[
     (&["wait", "time_limit", "max_time"], "did you mean `timeout`?"),
     (&["src", "dest"], "it belongs in `upload: {src: …, dest: …}`"),
     (&["local"], "it belongs in `ansible: {playbook: …, local: true}`"),
+    (
+        &["accelerator", "mitogen", "strategy"],
+        "it belongs in `ansible: {playbook: …, accelerator: false}`",
+    ),
     (&["when", "if", "only_if"], "every step runs; a script or a playbook decides what it does"),
     (
         &["ignore_errors", "allow_failure", "continue_on_error"],

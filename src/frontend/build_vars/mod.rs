@@ -46,7 +46,7 @@ mod trees;
 pub(crate) mod yaml;
 
 pub use agree::RESULTS;
-pub use ansible_cfg::place_of_value;
+pub use ansible_cfg::{Named, first_set, place_of_value};
 pub use bases::{OnBundle, base_among, check_bases, maker, os_near};
 pub use doubts::Doubts;
 pub use families::check_families;

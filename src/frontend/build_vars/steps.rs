@@ -51,9 +51,9 @@ fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
             Shape::Playbook => {
                 let (env, extra_vars) = (Some(&env), Some(&extra_vars));
                 let gives = Gives { local: false, env, extra_vars, tags: tagged };
-                let (playbook, local) = playbook(reader, f, lies, gives)?;
+                let Played { playbook, local, plain } = playbook(reader, f, lies, gives)?;
                 let (extra_vars, tags) = (extra_vars.cloned().unwrap_or_default(), tags.clone());
-                Some(StepKind::Ansible { playbook, extra_vars, tags, local })
+                Some(StepKind::Ansible { playbook, extra_vars, tags, local, plain })
             }
             _ => {
                 let written = value(reader, f, &form.shape, lies)?;
@@ -187,26 +187,34 @@ fn script(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<PathBuf
     Some(path)
 }
 
-/// `ansible: path`, or `ansible: {playbook: path, local: true}`.
-pub(super) fn playbook(
+/// The value of `ansible`.
+struct Played {
+    playbook: PathBuf,
+    local: bool,
+    plain: bool,
+}
+
+/// `ansible: path`, or `ansible: {playbook: path, local: true, accelerator: false}`.
+fn playbook(
     reader: &mut Reader,
     field: &Field,
     lies: &Lies<'_>,
     gives: Gives<'_>,
-) -> Option<(PathBuf, bool)> {
+) -> Option<Played> {
     if !matches!(field.node.value, Value::Map(_)) {
         let path = path(reader, field, lies.dir, files::file)?;
         check_playbook(reader, lies, &path, &gives);
-        return Some((path, false));
+        return Some(Played { playbook: path, local: false, plain: false });
     }
     let fields = reader.fields(field, keys::ANSIBLE)?;
     if fields.lacks("playbook", keys::ANSIBLE) {
         required(reader, &fields, "playbook");
     }
     let local = fields.read("local", |f| reader.truth(f)).unwrap_or(false);
-    let path = fields.read("playbook", |f| path(reader, f, lies.dir, files::file))?;
-    check_playbook(reader, lies, &path, &Gives { local, ..gives });
-    Some((path, local))
+    let plain = fields.read("accelerator", |f| reader.truth(f)) == Some(false);
+    let playbook = fields.read("playbook", |f| path(reader, f, lies.dir, files::file))?;
+    check_playbook(reader, lies, &playbook, &Gives { local, ..gives });
+    Some(Played { playbook, local, plain })
 }
 
 /// Findings are located in the playbook itself, and in the files it uses.

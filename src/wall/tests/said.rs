@@ -11,6 +11,7 @@ async fn a_step_cannot_set_what_protects_the_factory() {
             extra_vars: variable.into_iter().map(|v| (v.to_owned(), "x".into())).collect(),
             tags: Vec::new(),
             local: false,
+            plain: false,
         },
         timeout: 5,
         retries: 0,
@@ -138,6 +139,7 @@ async fn plays_on_the_factory_are_the_owners_to_allow() {
         extra_vars: Default::default(),
         tags: Vec::new(),
         local: true,
+        plain: false,
     };
     let step = StepPlan {
         name: "s".into(),
@@ -167,6 +169,7 @@ async fn settings_of_ansible_that_do_not_arrive_are_told_of() {
         extra_vars: Default::default(),
         tags: Vec::new(),
         local: false,
+        plain: false,
     };
     let step = StepPlan {
         name: "s".into(),
@@ -232,6 +235,7 @@ async fn all_that_is_refused_is_granted_by_one_rule() {
         extra_vars: Default::default(),
         tags: Vec::new(),
         local: true,
+        plain: false,
     };
     let step = StepPlan {
         name: "s".into(),

@@ -30,6 +30,7 @@ fn playbook(dir: &Path) -> Vec<StepPlan> {
         extra_vars: Default::default(),
         tags: Vec::new(),
         local: false,
+        plain: false,
     };
     vec![step(action)]
 }

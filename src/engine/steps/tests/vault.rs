@@ -50,7 +50,8 @@ async fn a_playbook_with_a_mark_at_its_begin_runs() {
 #[tokio::test]
 async fn a_source_script_does_not_see_the_password() {
     let world = world(PLAY);
-    let (plan, room) = (world.plan(BTreeMap::new()), world.dir.path().join("run/room"));
+    let (plan, room) =
+        (world.plan(vec![world.step(BTreeMap::new())]), world.dir.path().join("run/room"));
     let look = format!(
         "cat '{}'; env; echo looked",
         world.vault_password_file.as_ref().unwrap().display()

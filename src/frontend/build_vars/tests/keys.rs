@@ -1,6 +1,7 @@
 //! Every key: wrong type, unknown, duplicate, missing, out of bounds.
 use super::{MINIMAL, Tree, render, said, said_more};
 use crate::frontend::build_vars::keys;
+use crate::model::step::StepKind;
 
 mod unknown;
 mod values;
@@ -267,4 +268,30 @@ fn tags_that_no_task_has_are_told() {
         "",
         "what is not there to be read may have it"
     );
+}
+
+/// YAML has made a boolean of `off`, and so does Ansible.
+#[test]
+fn a_playbook_is_played_without_an_accelerator_if_it_says_so() {
+    let of = |step: &str| {
+        let tree = Tree::new();
+        let base = "bundle: {name: x, img_base: b}\nsteps:\n- ";
+        tree.write("images/x/build-vars.yml", &format!("{base}{step}\n"))
+            .write("images/x/p.yml", "- hosts: all\n");
+        tree.load("images/x").map_err(|findings| render(&findings))
+    };
+    for (step, expected) in [
+        ("ansible: p.yml", false),
+        ("ansible: {playbook: p.yml, accelerator: true}", false),
+        ("ansible: {playbook: p.yml, accelerator: false}", true),
+    ] {
+        let loaded = of(step).unwrap();
+        assert_eq!(render(&loaded.warnings), "", "{step}");
+        let StepKind::Ansible { plain, .. } = loaded.bundle.steps[0].action else { panic!() };
+        assert_eq!(plain, expected, "{step}");
+    }
+    let told = of("ansible: {playbook: p.yml, accelerator: perhaps}").unwrap_err();
+    assert!(told.contains("`steps[1].ansible.accelerator` must be"), "{told}");
+    let told = of("{ansible: p.yml, accelerator: false}").unwrap_err();
+    assert!(told.contains("it belongs in `ansible: {playbook: …, accelerator: false}`"), "{told}");
 }

@@ -149,7 +149,8 @@ steps:
             playbook: "ansible/site.yml".into(),
             extra_vars,
             tags: vec!["a".into(), "b".into()],
-            local: false
+            local: false,
+            plain: false
         }
     );
     let plain = |action| Step {
