@@ -25,7 +25,7 @@ grep -q '^deb .signed-by=' "$root/etc/apt/sources.list" || {
 }
 
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
-in_root systemctl --quiet enable systemd-networkd systemd-resolved systemd-timesyncd
+in_root systemctl --quiet enable systemd-networkd systemd-resolved systemd-timesyncd cloud-init-stages
 
 # Work that nobody waits for on a server, and that comes in the way of those who wait: it starts minutes after boot, takes
 # the locks of apt, and takes long where the processor is emulated.
