@@ -1,5 +1,5 @@
-//! Scripts that `os/debian-12` puts into its image: one process for cloud-init's boot stages. In
-//! a temporary directory, with a package cloud-init made for the test.
+//! Scripts that `os/debian-12` puts into its image: one process for cloud-init's boot stages, and
+//! growpart. Both in a temporary directory, with a package cloud-init and a /sys made for the test.
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -215,4 +215,157 @@ fn the_units_lead_to_the_scripts() {
     }
     let configure = std::fs::read_to_string(format!("{FILES}/../configure.sh")).unwrap();
     assert!(configure.contains("systemd-timesyncd cloud-init-stages\n"));
+}
+
+/// A disk of 2 GiB that became one of 6, with this table, of which the kernel knows a partition. A
+/// growpart that finds both, and Debian's, which says that it was called.
+struct Disk {
+    dir: tempfile::TempDir,
+}
+
+const SECTORS: u64 = 6 << 21;
+
+impl Disk {
+    fn new(table: &str) -> Self {
+        let this = Self { dir: tempfile::tempdir().unwrap() };
+        this.program("bin/resizepart", "#!/bin/sh\necho resizepart \"$@\"\n");
+        // Nothing else: this machine may have an lvm, which the image has not.
+        for program in ["od", "sfdisk"] {
+            let real = ["/usr/bin", "/usr/sbin", "/sbin"].map(|dir| Path::new(dir).join(program));
+            let real = real.iter().find(|path| path.exists()).expect("coreutils and fdisk");
+            std::os::unix::fs::symlink(real, this.at("bin").join(program)).unwrap();
+        }
+        let disk = std::fs::File::create(this.at("vda")).unwrap();
+        disk.set_len(2 << 30).unwrap();
+        this.sfdisk(&["-q"], table);
+        disk.set_len(SECTORS * 512).unwrap();
+        for (file, value) in [
+            ("queue/logical_block_size", "512"),
+            ("size", &SECTORS.to_string()),
+            ("vda1/start", "2048"),
+            ("vda1/size", "4192256"),
+        ] {
+            this.write(&format!("sys/vda/{file}"), &format!("{value}\n"));
+        }
+        let mut text = std::fs::read_to_string(format!("{FILES}/usr/local/bin/growpart")).unwrap();
+        for (from, to) in [
+            ("=/usr/bin/growpart", format!("={}", this.at("debians").display())),
+            ("=/sys/class/block/", format!("={}/", this.at("sys").display())),
+            ("[ ! -b ", "[ ! -f ".to_owned()),
+        ] {
+            assert_eq!(text.matches(from).count(), 1, "{from}");
+            text = text.replace(from, &to);
+        }
+        this.program("growpart", &text);
+        this.program("debians", "#!/bin/sh\necho Debian \"$@\"\n");
+        this
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        std::fs::create_dir_all(self.at(path).parent().unwrap()).unwrap();
+        std::fs::write(self.at(path), text).unwrap();
+    }
+
+    fn program(&self, path: &str, text: &str) {
+        self.write(path, text);
+        executable(&self.at(path));
+    }
+
+    fn sfdisk(&self, args: &[&str], input: &str) -> String {
+        use std::io::Write;
+        let mut child = Command::new(self.at("bin/sfdisk"))
+            .args(args)
+            .arg(self.at("vda"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        said(&child.wait_with_output().unwrap())
+    }
+
+    /// `DISK` in the words is the disk.
+    fn growpart(&self, words: &[&str]) -> (Option<i32>, String) {
+        let disk = self.at("vda").display().to_string();
+        let out = Command::new(self.at("growpart"))
+            .args(words.iter().map(|word| word.replace("DISK", &disk)))
+            .env("PATH", self.at("bin"))
+            .output()
+            .unwrap();
+        (out.status.code(), said(&out).replace(&disk, "DISK"))
+    }
+}
+
+const SIMPLE: &str = "label: dos\nstart=2048, type=83, bootable\n";
+
+#[test]
+fn growpart_grows_the_only_partition() {
+    let disk = Disk::new(SIMPLE);
+    let before = disk.sfdisk(&["-d"], "");
+    let change = "partition=1 start=2048 old: size=4192256 end=4194303 new: size=12580831 \
+        end=12582878\n";
+    assert_eq!(disk.growpart(&["--dry-run", "DISK", "1"]), (Some(0), format!("CHANGE: {change}")));
+    assert_eq!(disk.sfdisk(&["-d"], ""), before);
+    let grown = format!("resizepart DISK 1 12580831\nCHANGED: {change}");
+    assert_eq!(disk.growpart(&["DISK", "1"]), (Some(0), grown));
+    // As Debian's leaves it: everything else as it was, 33 sectors for a GPT.
+    assert_eq!(disk.sfdisk(&["-d"], ""), before.replace(" 4192256", "12580831"));
+    disk.write("sys/vda/vda1/size", "12580831\n");
+    let (code, said) = disk.growpart(&["--dry-run", "DISK", "1"]);
+    assert_eq!(code, Some(1), "cloud-init takes 1 for: it has its size");
+    assert!(said.starts_with("NOCHANGE: "), "{said}");
+}
+
+#[test]
+fn growpart_restores_the_table_that_the_kernel_refuses() {
+    let disk = Disk::new(SIMPLE);
+    let before = disk.sfdisk(&["-d"], "");
+    disk.program("bin/resizepart", "#!/bin/sh\nexit 1\n");
+    assert_eq!(disk.growpart(&["DISK", "1"]), (Some(0), "Debian DISK 1\n".into()));
+    assert_eq!(disk.sfdisk(&["-d"], ""), before);
+}
+
+#[test]
+fn growpart_leaves_to_debians_what_is_not_simple() {
+    let debians = |disk: &Disk, words: &[&str]| {
+        let expected = format!("Debian {}\n", words.join(" "));
+        assert_eq!(disk.growpart(words), (Some(0), expected), "{words:?}");
+    };
+    let disk = Disk::new(SIMPLE);
+    let before = disk.sfdisk(&["-d"], "");
+    debians(&disk, &["--help"]);
+    debians(&disk, &["DISK", "2"]);
+    debians(&disk, &["--free-percent=10", "DISK", "1"]);
+    debians(&disk, &["--update", "off", "DISK", "1"]);
+    for (file, value) in [
+        ("queue/logical_block_size", "4096"),
+        ("size", "4294967296"),
+        ("vda1/start", "4096"),
+        ("vda1/size", "4192255"),
+    ] {
+        let path = format!("sys/vda/{file}");
+        let known = std::fs::read_to_string(disk.at(&path)).unwrap();
+        disk.write(&path, &format!("{value}\n"));
+        debians(&disk, &["DISK", "1"]);
+        disk.write(&path, &known);
+    }
+    disk.program("bin/lvm", "#!/bin/sh\n");
+    debians(&disk, &["DISK", "1"]);
+    assert_eq!(disk.sfdisk(&["-d"], ""), before);
+    for table in [
+        "label: gpt\nstart=2048, size=4190208\n",
+        "label: dos\nstart=2048, size=4192256, type=8e\n",
+        "label: dos\nstart=2048, size=100000, type=83\nstart=1000000, type=83\n",
+        "label: dos\nstart=2048, size=100000, type=83\nstart=1000000, type=5\n",
+    ] {
+        let disk = Disk::new(table);
+        disk.write("sys/vda/vda1/size", "100000\n");
+        debians(&disk, &["--dry-run", "DISK", "1"]);
+        disk.write("sys/vda/vda1/size", "4192256\n");
+        debians(&disk, &["--dry-run", "DISK", "1"]);
+    }
 }
