@@ -33,6 +33,13 @@ in_root systemctl --quiet enable systemd-networkd systemd-resolved systemd-times
 in_root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-firstboot.service
 
+# Generators run at every boot, and whenever a package has a unit. One looks for a GPT, and this disk
+# has none; the other does nothing outside the initramfs.
+mkdir -p "$root/etc/systemd/system-generators"
+for generator in systemd-gpt-auto-generator systemd-hibernate-resume-generator; do
+    ln -s /dev/null "$root/etc/systemd/system-generators/$generator"
+done
+
 in_root update-initramfs -c -k all
 
 # --- GRUB: what grub-install would do, for a disk that is not there yet ---------------------------------------------------
