@@ -25,13 +25,20 @@ grep -q '^deb .signed-by=' "$root/etc/apt/sources.list" || {
 }
 
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
-in_root systemctl --quiet enable systemd-networkd systemd-resolved systemd-timesyncd
+in_root systemctl --quiet enable systemd-networkd systemd-resolved systemd-timesyncd cloud-init-stages
 
 # Work that nobody waits for on a server, and that comes in the way of those who wait: it starts minutes after boot, takes
 # the locks of apt, and takes long where the processor is emulated.
 # systemd-firstboot: with a machine-id that is missing it asks a question on the console and waits for ever.
 in_root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-firstboot.service
+
+# Generators run at every boot, and whenever a package has a unit. One looks for a GPT, and this disk
+# has none; the other does nothing outside the initramfs.
+mkdir -p "$root/etc/systemd/system-generators"
+for generator in systemd-gpt-auto-generator systemd-hibernate-resume-generator; do
+    ln -s /dev/null "$root/etc/systemd/system-generators/$generator"
+done
 
 in_root update-initramfs -c -k all
 

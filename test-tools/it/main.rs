@@ -7,6 +7,7 @@ mod checksums;
 mod cli;
 mod commands;
 mod compile;
+mod debian12;
 mod definition;
 mod family;
 mod everything;
