@@ -302,6 +302,7 @@ async fn what_a_playbook_sees_of_the_factory_is_in_its_key() {
             playbook: "p.yml".into(),
             extra_vars: Default::default(),
             tags: Vec::new(),
+            plain: false,
             local: false,
         };
         plan.steps = vec![shell.clone(), StepPlan { action, ..shell }];
