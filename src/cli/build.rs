@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Context, Failure, document, err, exit, out, show};
+use super::{Context, Failure, document, err, exit, out, show, warm};
 use crate::frontend;
 use crate::jobs::{
     self, End, Factory, Job, Need, NotBuilt, Results, RetainedMachine, RunOptions, RunOutcome,
@@ -152,9 +152,7 @@ async fn build(
         return Ok(ExitCode::from(summary(context, rendered, invalid)));
     }
     if let ([bundle], false) = (&bundles[..], args.stale) {
-        let begin = Instant::now();
-        let ended = factory.build(RunRequest { definition: bundle.clone(), options }).await;
-        return Ok(told_alone(context, bundle, ended, begin));
+        return Ok(alone(context, &factory, bundle, options).await);
     }
     if at_once > 1 {
         options.show =
@@ -168,7 +166,29 @@ async fn build(
     for (index, ended) in untold {
         tell(&jobs[index].bundle, ended);
     }
-    Ok(ExitCode::from(summary(context, rendered.into_iter().chain(rows).collect(), invalid)))
+    let is_built = |label: &str| {
+        rows.iter().any(|(of, row)| of == label && row.word == Outcome::Built.name())
+    };
+    let built = jobs.iter().map(|job| &job.bundle).filter(|bundle| is_built(&bundle.label));
+    let built: Vec<&Definition> = built.collect();
+    let code = summary(context, rendered.into_iter().chain(rows).collect(), invalid);
+    warm::refill(context, &factory, built.into_iter()).await;
+    Ok(ExitCode::from(code))
+}
+
+/// The only build of a command.
+async fn alone(
+    context: &Context,
+    factory: &Arc<Factory>,
+    bundle: &Definition,
+    options: RunOptions,
+) -> ExitCode {
+    let begin = Instant::now();
+    let ended = factory.build(RunRequest { definition: bundle.clone(), options }).await;
+    let built = (ended.outcome == Outcome::Built).then_some(bundle);
+    let code = told_alone(context, bundle, ended, begin);
+    warm::refill(context, factory, built.into_iter()).await;
+    code
 }
 
 /// What `--stale` found.

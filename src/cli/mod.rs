@@ -33,6 +33,7 @@ mod syntax;
 mod test;
 mod validate;
 mod vault;
+mod warm;
 
 use arguments::{Cli, Command, Common};
 use context::Context;
@@ -103,7 +104,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
     // Its value may be a secret.
     if !command.reads_values() && !context.common.sets.is_empty() {
         return Err(Failure::usage("`--set` changes nothing in this command")
-            .hint("it changes values for `build`, `plan`, `render`, `shell`, `test`, `validate`"));
+            .hint("it changes values for `build`, `plan`, `render`, `shell`, `test`, `validate`, \
+                `warm`"));
     }
     match command {
         Command::Build(args) => build::run(context, &args).await,
@@ -114,6 +116,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Test(args) => test::run(context, &args).await,
         Command::Image(command) => image::run(context, &command).await,
         Command::Run(command) => run::run(context, &command),
+        Command::Warm(args) => warm::run(context, &args).await,
         Command::Sweep(args) => sweep::run(context, &args).await,
         Command::Doctor => doctor::run(context).await,
         Command::Completions { shell } => {

@@ -2,6 +2,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use super::pool::Pool;
 use super::{BuildError, Goal, space};
 use crate::guest::Connect;
 use crate::model::definition::Definition;
@@ -31,6 +32,8 @@ pub struct BuildContext<'a> {
     /// By which they come.
     pub proxies: Proxies,
     pub until: Goal,
+    /// Warm builders, if the definition has some.
+    pub pool: Option<Pool>,
     /// Leave the machine of a failed build up.
     pub keep_on_failure: bool,
 }
@@ -53,6 +56,7 @@ impl<'a> BuildContext<'a> {
         let (scratch, work, downloads) =
             (self.scratch.clone(), self.work.clone(), self.downloads.clone());
         let (proxies, until) = (self.proxies.clone(), self.until.clone());
+        let pool = self.pool.clone();
         BuildContext {
             cloud,
             connect,
@@ -65,6 +69,7 @@ impl<'a> BuildContext<'a> {
             downloads,
             proxies,
             until,
+            pool,
             keep_on_failure,
         }
     }

@@ -191,6 +191,7 @@ mod tests {
             work: dir.path().into(),
             downloads: dir.path().into(),
             proxies: Default::default(),
+            pool: None,
             until: crate::engine::Goal::Published,
             keep_on_failure: false,
         };

@@ -135,6 +135,7 @@ impl World {
             work: at("work"),
             downloads: at("downloads"),
             proxies: Default::default(),
+            pool: None,
             until: Goal::Published,
             keep_on_failure: false,
         };

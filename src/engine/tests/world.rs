@@ -145,6 +145,7 @@ impl World {
             work: self.dir.path().into(),
             downloads: self.dir.path().join("downloads"),
             proxies: Default::default(),
+            pool: None,
             until: Goal::Published,
             keep_on_failure: false,
         };
@@ -194,6 +195,7 @@ pub(crate) fn site<'a>(
         work: world.dir.path().into(),
         downloads: world.dir.path().join("downloads"),
         proxies: Default::default(),
+        pool: None,
         until: Goal::Published,
         keep_on_failure: true,
     }
