@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    build, exit, guest_wire, image, plan, render, run, shell, show, sweep, test, validate,
-    warm,
+    build, exit, guest_wire, image, plan, render, run, shell, show, sweep, test, validate, warm,
 };
 
 /// Build, test and publish machine images, on OpenStack or on this machine

@@ -166,14 +166,17 @@ async fn build(
     for (index, ended) in untold {
         tell(&jobs[index].bundle, ended);
     }
-    let is_built = |label: &str| {
-        rows.iter().any(|(of, row)| of == label && row.word == Outcome::Built.name())
-    };
-    let built = jobs.iter().map(|job| &job.bundle).filter(|bundle| is_built(&bundle.label));
-    let built: Vec<&Definition> = built.collect();
+    let built = built_of(&jobs, &rows);
     let code = summary(context, rendered.into_iter().chain(rows).collect(), invalid);
     warm::refill(context, &factory, built.into_iter()).await;
     Ok(ExitCode::from(code))
+}
+
+/// Definitions of which an image was published.
+fn built_of<'j>(jobs: &'j [Job], rows: &[(String, Row)]) -> Vec<&'j Definition> {
+    let is_built =
+        |label: &str| rows.iter().any(|(of, row)| of == label && row.word == Outcome::Built.name());
+    jobs.iter().map(|job| &job.bundle).filter(|bundle| is_built(&bundle.label)).collect()
 }
 
 /// The only build of a command.

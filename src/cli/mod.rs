@@ -103,9 +103,10 @@ pub fn main() -> ExitCode {
 async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
     // Its value may be a secret.
     if !command.reads_values() && !context.common.sets.is_empty() {
-        return Err(Failure::usage("`--set` changes nothing in this command")
-            .hint("it changes values for `build`, `plan`, `render`, `shell`, `test`, `validate`, \
-                `warm`"));
+        return Err(Failure::usage("`--set` changes nothing in this command").hint(
+            "it changes values for `build`, `plan`, `render`, `shell`, `test`, `validate`, \
+                `warm`",
+        ));
     }
     match command {
         Command::Build(args) => build::run(context, &args).await,

@@ -102,11 +102,7 @@ impl SshFiles {
         Self::of(site, &running.machine, &running.target)
     }
 
-    fn of(
-        site: &BuildContext<'_>,
-        machine: &Machine,
-        target: &Target,
-    ) -> Result<Self, BuildError> {
+    fn of(site: &BuildContext<'_>, machine: &Machine, target: &Target) -> Result<Self, BuildError> {
         let name = |suffix: &str| site.scratch.join(format!("{}.{suffix}", machine.name));
         let files = Self { key: name("key"), known_hosts: name("known_hosts") };
         let line = |key| keys::known_hosts_line(&target.host, target.port, key).expect(ENCODES);
@@ -167,7 +163,8 @@ pub(super) async fn boot_builder(
     let machine = boot(site, wanted, (base, 0), user_data).await?;
     shows_consoles(site, &machine).await?;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
-    let running = reached(site, keys.target(&machine, &site.plan.ssh_user), machine, deadline).await?;
+    let running =
+        reached(site, keys.target(&machine, &site.plan.ssh_user), machine, deadline).await?;
     ready::builder(site, &running, deadline).await?;
     Ok(running)
 }

@@ -110,15 +110,18 @@ pub(super) async fn taken(site: &BuildContext<'_>) -> Result<Option<Running>, Bu
 
 /// The builder as a build finds one that it booted itself.
 async fn woken(site: &BuildContext<'_>, warm: &WarmBuilder) -> Result<Running, BuildError> {
-    let unreadable =
-        |why: String| BuildError::from(CloudError::refused("read its record", why));
+    let unreadable = |why: String| BuildError::from(CloudError::refused("read its record", why));
     let booted = warm.booted.as_ref().ok_or_else(|| unreadable("it has no machine".into()))?;
     let machine = booted.machine.clone();
     match site.cx.cancel.or(site.cloud.compute().power(&machine)).await?? {
         Power::On => {}
         other => {
             let reason = format!("the cloud says that it is not on: {other:?}");
-            return Err(BuildError::NotReady { machine: machine.name, reason, console: Vec::new() });
+            return Err(BuildError::NotReady {
+                machine: machine.name,
+                reason,
+                console: Vec::new(),
+            });
         }
     }
     machine::shows_consoles(site, &machine).await?;
@@ -257,8 +260,10 @@ impl Records {
             let over = match (state, &warm.booted) {
                 (Use::Over, _) => true,
                 (Use::Free, Some(booted)) => {
-                    matches!(cancel.or(cloud.compute().power(&booted.machine)).await?,
-                        Ok(Power::Gone(_)))
+                    matches!(
+                        cancel.or(cloud.compute().power(&booted.machine)).await?,
+                        Ok(Power::Gone(_))
+                    )
                 }
                 _ => false,
             };

@@ -70,11 +70,7 @@ fn is_of(site: &BuildContext<'_>, entry: &Entry, machine: &str) -> bool {
     }
 }
 
-async fn delete(
-    site: &BuildContext<'_>,
-    entries: Vec<Entry>,
-    outlived: Vec<Leak>,
-) -> Vec<Leak> {
+async fn delete(site: &BuildContext<'_>, entries: Vec<Entry>, outlived: Vec<Leak>) -> Vec<Leak> {
     if entries.is_empty() {
         return outlived;
     }

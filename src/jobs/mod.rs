@@ -34,4 +34,6 @@ pub use outcome::{RetainedMachine, RunError, RunOutcome};
 pub use request::{RunOptions, RunRequest, Show};
 pub use results::{NotBuilt, Results, none_built};
 pub use stale::Need;
-pub use warm::{Filled, NotKept};
+#[cfg(test)]
+use warm::Filled;
+pub use warm::NotKept;
