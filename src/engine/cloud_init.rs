@@ -150,6 +150,17 @@ mod tests {
         }
     }
 
+    /// A build cannot tell it from one that it booted itself, but for what is stopped.
+    #[test]
+    fn a_warm_builder_is_a_builder_that_rests() {
+        let (login, host) = (key("login"), key("host"));
+        let mut warm = read(&warm_user_data(login.public_key(), &host));
+        let rest = warm.as_mapping_mut().unwrap().remove("runcmd").unwrap();
+        assert_eq!(rest[0].as_str(), Some(REST));
+        assert_eq!(warm, read(&builder_user_data(login.public_key(), &host)));
+        assert_eq!(warm_edition(), warm_edition());
+    }
+
     #[test]
     fn a_smoke_machine_gets_no_host_key() {
         let login = key("smoke");

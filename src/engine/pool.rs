@@ -26,8 +26,10 @@ mod record;
 
 pub use record::{Booted, Key, Records, Use, WarmBuilder};
 
-/// Time for SSH of a warm builder to answer, beyond the time that a boot has.
+/// Time for SSH of a warm builder to answer.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Age until which it may still boot.
+const YOUNG: Duration = Duration::from_secs(300);
 /// Time limit for the script that wakes it.
 const WAKE: Duration = Duration::from_secs(60);
 
@@ -136,7 +138,7 @@ async fn woken(site: &BuildContext<'_>, warm: &WarmBuilder) -> Result<Running, B
     };
     // One that was made a moment ago still boots.
     let boots = Duration::from_secs(site.plan.timeouts.ssh);
-    let left = boots.saturating_sub(warm.age()).max(ANSWER.min(boots));
+    let left = boots.min(YOUNG.saturating_sub(warm.age()).max(ANSWER));
     let deadline = Instant::now() + left;
     let running = machine::reached(site, target, machine, deadline).await?;
     let script = format!(
@@ -180,7 +182,7 @@ pub(super) async fn make(
     let recorded = async {
         let machine = machine::boot(site, wanted, (base, 0), user_data).await?;
         let access = machine::access(site, &machine, &keys.target(&machine, ssh_user))?;
-        warm.booted = Some(Booted::new(machine, &keys));
+        (warm.at, warm.booted) = (Timestamp::now(), Some(Booted::new(machine, &keys)));
         pool.records.write(&warm).map_err(io)?;
         Ok(Some(access))
     };

@@ -70,7 +70,7 @@ pub struct WarmBuilder {
     pub run: String,
     /// Label of the definition that it was made for.
     pub bundle: String,
-    /// When its boot began.
+    /// When the cloud had booted it, or was asked to.
     pub at: Timestamp,
     pub key: Key,
     /// `None` until the cloud has booted it.

@@ -358,6 +358,22 @@ async fn a_fault_at_every_call_leaves_nothing_that_a_sweep_does_not_find() {
     }
 }
 
+/// There checkpoints do it.
+#[tokio::test]
+async fn machines_of_this_host_are_no_pool() {
+    let pool = Pool::new(1);
+    let home = pool.factory.home.clone();
+    let local = crate::provider::qemu::Local::new(crate::provider::qemu::LocalConfig {
+        home: home.data.clone(),
+        runtime: home.runtime.clone(),
+        accel: Default::default(),
+        program: None,
+    });
+    assert!(crate::engine::pool::Pool::of(&local, &home, 1).is_none());
+    let here = factory(pool.dir.path(), Arc::new(local));
+    assert!(matches!(here.fill(&quiet(), &pool.bundle).await, Err(NotKept::Here)));
+}
+
 #[tokio::test]
 async fn who_asks_for_none_has_none() {
     let pool = Pool::new(0);
