@@ -1,5 +1,5 @@
 //! Records of warm builders, `<home>/pool/<run>.json`: one for each run that made one or is about
-//! to. The record of a builder that a build has taken is called `<run>.taken-by-<run of the build>`.
+//! to. That of a builder which a build has taken is called `<run>.taken-by-<run of the build>`.
 //!
 //! A record holds the login key. Only this user may read it.
 use std::fs;
