@@ -1,6 +1,7 @@
 //! Removes what dead runs left behind, by their ledgers and owner tags. A live run holds its lock
 //! and is not touched. A damaged record affects no other run, and its resources are still found by
 //! their tags.
+use crate::engine::pool::{Records, Use, WarmBuilder};
 use crate::engine::run_dir::{self, Home, IndexedRun, Life};
 use crate::model::family;
 use crate::model::image::Image;
@@ -44,6 +45,8 @@ pub enum State {
     Alive,
     /// Its machine was kept on purpose: removed only if named.
     RetainedMachine,
+    /// Its machine waits for a build to come: removed if named, or when it is too old.
+    Warm,
     /// Built on another cloud, which must be selected to find its resources.
     OtherCloud,
     /// Owns resources on this cloud, but is not in this home's index: it belongs to another machine
@@ -81,13 +84,25 @@ pub async fn sweep(
     let runs = run_dir::indexed(home).map_err(CloudError::io(what))?;
     if !dry_run {
         run_dir::tidy(home);
+        Records::of(home).tidy();
     }
+    let warm = Records::of(home).all();
     let mut swept = Vec::new();
     let asked_for = |run: &str| only.is_none_or(|o| o == run);
-    for indexed in runs.iter().filter(|r| asked_for(&r.run)) {
+    // A run that was left up on a warm builder goes with it.
+    let has_taken = |run: &str| warm.iter().any(|w| w.run == run && w.taken_by.as_deref() == only);
+    for indexed in runs.iter().filter(|r| asked_for(&r.run) || has_taken(&r.run)) {
         let mut report = of_index(indexed, cloud.name(), only.is_some());
+        if only.is_none()
+            && let Some(warm) = warm.iter().find(|warm| warm.run == indexed.run)
+        {
+            report.state = of_pool(warm, report.state, &runs);
+        }
         if report.state == State::Dead {
             one(cloud, Some(indexed), dry_run, &mut report).await?;
+            if !dry_run && report.leaks.is_empty() && report.error.is_none() {
+                Records::of(home).forget(&indexed.run);
+            }
         }
         swept.push(report);
     }
@@ -160,6 +175,19 @@ fn of_index(indexed: &IndexedRun, cloud: &str, named: bool) -> Swept {
         _ => State::Dead,
     };
     Swept { notes, ..report(&indexed.run, state, indexed.cloud.clone().unwrap_or_default()) }
+}
+
+/// The state of the run of a warm builder whose record says `state`: it was left up for a build.
+fn of_pool(warm: &WarmBuilder, state: State, runs: &[IndexedRun]) -> State {
+    if !matches!(state, State::RetainedMachine | State::Dead) {
+        return state;
+    }
+    match warm.state(|run| runs.iter().find(|one| one.run == run)) {
+        Use::Free => State::Warm,
+        Use::Retained => State::RetainedMachine,
+        Use::Booting | Use::Taken => State::Alive,
+        Use::Over => State::Dead,
+    }
 }
 
 /// Sweeps one run; `index` is its entry, if this machine has one. Cancellation fails; other

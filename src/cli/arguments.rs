@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     build, cache, exit, guest_wire, image, plan, render, run, shell, show, sweep, test, try_steps,
-    validate,
+    validate, warm,
 };
 
 /// Build, test and publish machine images, on OpenStack or on this machine
@@ -140,6 +140,13 @@ pub enum Command {
     /// List runs, show their results and logs
     #[command(subcommand)]
     Run(run::Command),
+    /// Keep warm builders for builds to come, on OpenStack
+    ///
+    /// Boots as many builders as `warm` of each bundle asks for and its pool lacks, and leaves them
+    /// up. Removes those that are older than 4 hours or gone. A build of the bundle takes one in
+    /// place of a boot, and removes it when it ends. `build` does the same after it has published;
+    /// `sweep --run RUN` removes one.
+    Warm(warm::Args),
     /// Remove what dead runs left behind, without touching live runs
     Sweep(sweep::Args),
     /// Check this machine's prerequisites, and print the command that fixes each problem
@@ -178,7 +185,8 @@ impl Command {
             | Self::Plan(_)
             | Self::Shell(_)
             | Self::Test(_)
-            | Self::Try(_) => true,
+            | Self::Try(_)
+            | Self::Warm(_) => true,
             Self::Image(_)
             | Self::Cache(_)
             | Self::Run(_)

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Context, Failure, document, err, exit, out, show};
+use super::{Context, Failure, document, err, exit, out, show, warm};
 use crate::engine::checkpoints::Range;
 use crate::frontend;
 use crate::jobs::{
@@ -156,9 +156,7 @@ async fn build(
         return Ok(ExitCode::from(summary(context, rendered, invalid)));
     }
     if let ([bundle], false) = (&bundles[..], args.stale) {
-        let begin = Instant::now();
-        let ended = factory.build(RunRequest { definition: bundle.clone(), options }).await;
-        return Ok(told_alone(context, bundle, ended, begin));
+        return Ok(alone(context, &factory, bundle, options).await);
     }
     if at_once > 1 {
         options.show =
@@ -172,7 +170,32 @@ async fn build(
     for (index, ended) in untold {
         tell(&jobs[index].bundle, ended);
     }
-    Ok(ExitCode::from(summary(context, rendered.into_iter().chain(rows).collect(), invalid)))
+    let built = built_of(&jobs, &rows);
+    let code = summary(context, rendered.into_iter().chain(rows).collect(), invalid);
+    warm::refill(context, &factory, built.into_iter()).await;
+    Ok(ExitCode::from(code))
+}
+
+/// Definitions of which an image was published.
+fn built_of<'j>(jobs: &'j [Job], rows: &[(String, Row)]) -> Vec<&'j Definition> {
+    let is_built =
+        |label: &str| rows.iter().any(|(of, row)| of == label && row.word == Outcome::Built.name());
+    jobs.iter().map(|job| &job.bundle).filter(|bundle| is_built(&bundle.label)).collect()
+}
+
+/// The only build of a command.
+async fn alone(
+    context: &Context,
+    factory: &Arc<Factory>,
+    bundle: &Definition,
+    options: RunOptions,
+) -> ExitCode {
+    let begin = Instant::now();
+    let ended = factory.build(RunRequest { definition: bundle.clone(), options }).await;
+    let built = (ended.outcome == Outcome::Built).then_some(bundle);
+    let code = told_alone(context, bundle, ended, begin);
+    warm::refill(context, factory, built.into_iter()).await;
+    code
 }
 
 /// What `--stale` found.

@@ -35,6 +35,7 @@ mod test;
 mod try_steps;
 mod validate;
 mod vault;
+mod warm;
 
 use arguments::{Cli, Command, Common};
 use context::Context;
@@ -105,7 +106,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
     // Its value may be a secret.
     if !command.reads_values() && !context.common.sets.is_empty() {
         return Err(Failure::usage("`--set` changes nothing in this command").hint(
-            "it changes values for `build`, `plan`, `render`, `shell`, `test`, `try`, `validate`",
+            "it changes values for `build`, `plan`, `render`, `shell`, `test`, `try`, `validate`, \
+                `warm`",
         ));
     }
     match command {
@@ -119,6 +121,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Cache(command) => cache::run(context, &command),
         Command::Image(command) => image::run(context, &command).await,
         Command::Run(command) => run::run(context, &command),
+        Command::Warm(args) => warm::run(context, &args).await,
         Command::Sweep(args) => sweep::run(context, &args).await,
         Command::Doctor => doctor::run(context).await,
         Command::Completions { shell } => {

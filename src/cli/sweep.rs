@@ -65,6 +65,9 @@ fn tell(report: &Swept, verb: &str) {
         State::RetainedMachine => {
             out(&format!("{run}: left up on purpose; `{command}` removes it"))
         }
+        State::Warm => {
+            out(&format!("{run}: a warm builder, for a build to come; `{command}` removes it"))
+        }
         State::OtherCloud => {
             let with = if sweep::of_environment(&report.cloud) {
                 " with its OS_* variables set"

@@ -5,6 +5,12 @@
 use serde_json::{Value, json};
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
+use crate::model::digest::Algorithm;
+use crate::system::digest::Hasher;
+
+/// Stops, on a warm builder, what acts by the clock; `warm-wake.sh` starts it again.
+const REST: &str = include_str!("../../templates/guest/warm-rest.sh");
+
 /// Settings that speed up package managers on a builder: directory and content. `tidy.sh` removes
 /// the files; the check `leftovers` looks for them.
 const FASTER: [(&str, &str); 2] = [
@@ -25,15 +31,41 @@ const FASTER_FILE: &str = "image-factory-builder";
 ///
 /// # Panics If `host` is encrypted; host keys never are.
 pub fn builder_user_data(login: &PublicKey, host: &PrivateKey) -> String {
+    cloud_config(builder(login, host))
+}
+
+/// User data of a builder that waits for its build: that of a builder, and at the end of its boot
+/// whatever would change it by the clock is stopped.
+///
+/// # Panics As [`builder_user_data`].
+pub fn warm_user_data(login: &PublicKey, host: &PrivateKey) -> String {
+    let mut settings = builder(login, host);
+    settings["runcmd"] = json!([REST]);
+    cloud_config(settings)
+}
+
+/// Digest of what the factory itself says in [`warm_user_data`], whatever the keys.
+pub fn warm_edition() -> String {
+    let mut settings = builder_of("", "", "");
+    settings["runcmd"] = json!([REST]);
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(cloud_config(settings).as_bytes());
+    hasher.finish().hex
+}
+
+fn builder(login: &PublicKey, host: &PrivateKey) -> Value {
     let private = host.to_openssh(LineEnding::LF).expect("a host key is a plain ed25519 key");
-    cloud_config(json!({
-        "ssh_authorized_keys": [openssh(login)],
+    builder_of(&openssh(login), private.as_str(), &openssh(host.public_key()))
+}
+
+fn builder_of(login: &str, host_private: &str, host_public: &str) -> Value {
+    json!({
+        "ssh_authorized_keys": [login],
         "disable_root": true,
         // With `ssh_keys` cloud-init generates none; with `ssh_deletekeys` those of a base that
         // came with some are gone.
         "ssh_deletekeys": true,
-        "ssh_keys": { "ed25519_private": private.as_str(),
-        "ed25519_public": openssh(host.public_key()) },
+        "ssh_keys": { "ed25519_private": host_private, "ed25519_public": host_public },
         // What gets installed is the bundle's business, and an upgrade at boot holds apt's lock
         // while the first step starts.
         "package_update": false,
@@ -45,7 +77,7 @@ pub fn builder_user_data(login: &PublicKey, host: &PrivateKey) -> String {
             >{dir}/{FASTER_FILE}; fi")),
         "growpart": { "mode": "auto", "devices": ["/"] },
         "resize_rootfs": true,
-    }))
+    })
 }
 
 /// User data of a machine booted from a captured image: the login key only. It generates its own
@@ -116,6 +148,17 @@ mod tests {
                 assert!(script.contains(&file));
             }
         }
+    }
+
+    /// A build cannot tell it from one that it booted itself, but for what is stopped.
+    #[test]
+    fn a_warm_builder_is_a_builder_that_rests() {
+        let (login, host) = (key("login"), key("host"));
+        let mut warm = read(&warm_user_data(login.public_key(), &host));
+        let rest = warm.as_mapping_mut().unwrap().remove("runcmd").unwrap();
+        assert_eq!(rest[0].as_str(), Some(REST));
+        assert_eq!(warm, read(&builder_user_data(login.public_key(), &host)));
+        assert_eq!(warm_edition(), warm_edition());
     }
 
     #[test]

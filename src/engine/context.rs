@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::checkpoints::Range;
+use super::pool::Pool;
 use super::{BuildError, Goal, space};
 use crate::guest::Connect;
 use crate::model::definition::Definition;
@@ -32,6 +33,8 @@ pub struct BuildContext<'a> {
     /// By which they come.
     pub proxies: Proxies,
     pub until: Goal,
+    /// Warm builders, if the definition has some.
+    pub pool: Option<Pool>,
     /// Leave the machine of a failed build up.
     pub keep_on_failure: bool,
     /// Where the factory keeps what outlives a run.
@@ -58,6 +61,7 @@ impl<'a> BuildContext<'a> {
         let (scratch, work, downloads) =
             (self.scratch.clone(), self.work.clone(), self.downloads.clone());
         let (proxies, until, home) = (self.proxies.clone(), self.until.clone(), self.home.clone());
+        let pool = self.pool.clone();
         BuildContext {
             cloud,
             connect,
@@ -70,6 +74,7 @@ impl<'a> BuildContext<'a> {
             downloads,
             proxies,
             until,
+            pool,
             keep_on_failure,
             home,
             range,

@@ -7,7 +7,7 @@ use ssh_key::{PrivateKey, PublicKey};
 
 use super::answer::{self, NoAnswer, say};
 use super::{
-    BuildContext, BuildError, Goal, SshAccess, cloud_init, console, ready, signs, tidy, watch,
+    BuildContext, BuildError, Goal, SshAccess, cloud_init, console, pool, ready, signs, tidy, watch,
 };
 use crate::guest::{Remote, RemoteError, Target, keys};
 use crate::model::image::{self, Image};
@@ -39,17 +39,8 @@ impl Running {
         self.target.key.clone()
     }
 
-    /// Writes login key and pinned host key to files for `ssh`, and returns the login command.
     pub(super) fn opened(&self, site: &BuildContext<'_>) -> Result<SshAccess, BuildError> {
-        let files = SshFiles::write(site, self)?;
-        let mut ssh = vec!["ssh".to_owned()];
-        ssh.extend(files.options());
-        ssh.extend([
-            "-p".into(),
-            self.target.port.to_string(),
-            format!("{}@{}", self.target.user, self.target.host),
-        ]);
-        Ok(SshAccess { machine: self.machine.name.clone(), ssh })
+        access(site, &self.machine, &self.target)
     }
 
     /// Its identity. A machine without a valid machine-id has one too; a machine that cannot be
@@ -77,6 +68,20 @@ impl Running {
     }
 }
 
+/// Writes login key and pinned host key to files for `ssh`, and returns the login command.
+pub(super) fn access(
+    site: &BuildContext<'_>,
+    machine: &Machine,
+    target: &Target,
+) -> Result<SshAccess, BuildError> {
+    let files = SshFiles::of(site, machine, target)?;
+    let mut ssh = vec!["ssh".to_owned()];
+    ssh.extend(files.options());
+    let at = format!("{}@{}", target.user, target.host);
+    ssh.extend(["-p".into(), target.port.to_string(), at]);
+    Ok(SshAccess { machine: machine.name.clone(), ssh })
+}
+
 const ENCODES: &str = "a key that was made or parsed can be written";
 
 /// A public key without its comment.
@@ -94,21 +99,15 @@ pub(super) struct SshFiles {
 
 impl SshFiles {
     pub(super) fn write(site: &BuildContext<'_>, running: &Running) -> Result<Self, BuildError> {
-        let name = |suffix: &str| site.scratch.join(format!("{}.{suffix}", running.machine.name));
+        Self::of(site, &running.machine, &running.target)
+    }
+
+    fn of(site: &BuildContext<'_>, machine: &Machine, target: &Target) -> Result<Self, BuildError> {
+        let name = |suffix: &str| site.scratch.join(format!("{}.{suffix}", machine.name));
         let files = Self { key: name("key"), known_hosts: name("known_hosts") };
-        let known: String = running
-            .target
-            .host_keys
-            .iter()
-            .map(|k| {
-                keys::known_hosts_line(&running.target.host, running.target.port, k).expect(ENCODES)
-                    + "\n"
-            })
-            .collect();
-        write_private(
-            &files.key,
-            keys::private_text(&running.target.key).expect(ENCODES).as_bytes(),
-        )?;
+        let line = |key| keys::known_hosts_line(&target.host, target.port, key).expect(ENCODES);
+        let known: String = target.host_keys.iter().map(|key| line(key) + "\n").collect();
+        write_private(&files.key, keys::private_text(&target.key).expect(ENCODES).as_bytes())?;
         write_private(&files.known_hosts, known.as_bytes())?;
         Ok(files)
     }
@@ -156,31 +155,65 @@ pub(super) async fn boot_builder(
     wanted: &MachinePlan,
     base: &Image,
 ) -> Result<Running, BuildError> {
-    let login = Arc::new(keys::generate_key(&format!("factory build key {}", site.plan.run)));
-    let host = keys::generate_key(&format!("factory host key {}", site.plan.run));
-    let user_data = cloud_init::builder_user_data(login.public_key(), &host);
-    let machine = boot(site, wanted, (base, 0), user_data).await?;
-    if site.plan.smoke.is_some() && matches!(site.until, Goal::Published) {
-        shows_consoles(site, &machine).await?;
+    if let Some(warm) = pool::taken(site).await? {
+        return Ok(warm);
     }
-    let target = Target {
-        host: machine.host.clone(),
-        port: machine.port,
-        user: site.plan.ssh_user.clone(),
-        key: login,
-        host_keys: vec![host.public_key().clone()],
-    };
+    let keys = BuilderKeys::new(&site.plan.run);
+    let user_data = cloud_init::builder_user_data(keys.login.public_key(), &keys.host);
+    let machine = boot(site, wanted, (base, 0), user_data).await?;
+    shows_consoles(site, &machine).await?;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
+    let running =
+        reached(site, keys.target(&machine, &site.plan.ssh_user), machine, deadline).await?;
+    ready::builder(site, &running, deadline).await?;
+    Ok(running)
+}
+
+/// Login key and host key that are made for one builder.
+pub(super) struct BuilderKeys {
+    pub login: Arc<PrivateKey>,
+    pub host: PrivateKey,
+}
+
+impl BuilderKeys {
+    pub(super) fn new(run: &str) -> Self {
+        let login = Arc::new(keys::generate_key(&format!("factory build key {run}")));
+        Self { login, host: keys::generate_key(&format!("factory host key {run}")) }
+    }
+
+    pub(super) fn target(&self, machine: &Machine, user: &str) -> Target {
+        Target {
+            host: machine.host.clone(),
+            port: machine.port,
+            user: user.to_owned(),
+            key: self.login.clone(),
+            host_keys: vec![self.host.public_key().clone()],
+        }
+    }
+}
+
+/// A builder whose SSH answers with the pinned key and whose cloud-init ended well.
+pub(super) async fn reached(
+    site: &BuildContext<'_>,
+    target: Target,
+    machine: Machine,
+    deadline: Instant,
+) -> Result<Running, BuildError> {
     let remote = reach(site, &machine, &target, deadline).await?;
     let running = Running { machine, target, remote, watch: Default::default() };
     cloud_init_done(site, &running, deadline).await?;
-    ready::builder(site, &running, deadline).await?;
     Ok(running)
 }
 
 /// Checks early that the cloud shows consoles, where smoke machines print their host keys: before
 /// an hour of provisioning.
-async fn shows_consoles(site: &BuildContext<'_>, machine: &Machine) -> Result<(), BuildError> {
+pub(super) async fn shows_consoles(
+    site: &BuildContext<'_>,
+    machine: &Machine,
+) -> Result<(), BuildError> {
+    if site.plan.smoke.is_none() || !matches!(site.until, Goal::Published) {
+        return Ok(());
+    }
     match site.cloud.compute().console_log(machine).await {
         Err(CloudError::Unable { what, reason }) => {
             let reason = format!("{reason}; smoke machines tell their host keys there");

@@ -21,6 +21,7 @@ mod error;
 mod heard;
 mod inventory;
 mod machine;
+pub mod pool;
 mod ready;
 mod publish;
 mod required;
@@ -52,6 +53,8 @@ pub enum Goal {
     Published,
     /// To the verdict on an image that is there already.
     Tested,
+    /// To a builder that boots, which is left up for a build to come.
+    Warm,
     /// To the provisioned builder, which is handed over; what is returned ends the build.
     Provisioned(Arc<dyn Interactive>),
 }
@@ -85,6 +88,8 @@ pub enum Built {
     Image(Box<Image>),
     /// `shell` was left; no image was asked for.
     ShellEnded,
+    /// A warm builder is up, or the pool has as many as are wanted.
+    Warm,
     /// The image passed its checks; it is what it was.
     Tested,
 }
@@ -102,7 +107,8 @@ pub async fn build(site: &BuildContext<'_>) -> Outcome {
         let lost = matches!(e, BuildError::MachineLost { .. });
         !e.is_cancelled() && !ends && !lost
     };
-    let keep = site.keep_on_failure && result.as_ref().is_err_and(looked_at);
+    let keep = site.keep_on_failure && result.as_ref().is_err_and(looked_at)
+        || matches!(result, Ok(Built::Warm));
     if let Some(kept) = up.filter(|_| keep) {
         return Outcome {
             result,
@@ -135,6 +141,10 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
     let (site, plan) = (&site.of_plan(&plan), &plan);
     let mut identities = Vec::new();
     let image = match &plan.builder {
+        Some(wanted) if matches!(site.until, Goal::Warm) => {
+            *up = site.stage(Stage::Boot, pool::make(site, wanted, &base)).await?;
+            return Ok(Built::Warm);
+        }
         Some(wanted) => {
             let (mut builder, trail) =
                 site.stage(Stage::Boot, checkpoints::builder(site, wanted, &base)).await?;
@@ -176,10 +186,10 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             Ok(Built::Image(Box::new(site.stage(Stage::Publish, publish).await?)))
         }
         Goal::Tested => Ok(Built::Tested),
-        // A visit has a builder, and ends there. Whatever a plan says, it publishes nothing.
-        Goal::Provisioned(_) => Err(CloudError::refused(
+        // Both have a builder, and end there. Whatever a plan says, they publish nothing.
+        Goal::Provisioned(_) | Goal::Warm => Err(CloudError::refused(
             "open the builder",
-            "the plan has none, and a visit publishes nothing",
+            "the plan has none, and nothing is published without one",
         )
         .into()),
     }

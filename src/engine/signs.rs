@@ -172,14 +172,7 @@ mod tests {
         events.add(Box::new(warned.clone()));
         let cx = RunCx::outside(Cancel::default()).with_events(events);
         let plan = crate::wall::example_plan(dir.path());
-        let settings =
-            crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
-        let wall = crate::wall::Wall::new(crate::wall::Config {
-            settings,
-            env: Default::default(),
-            home: None,
-            hidden: Vec::new(),
-        });
+        let wall = crate::engine::tests::world::no_wall();
         let site = BuildContext {
             cloud: &cloud as &dyn Provider,
             connect: &crate::guest::ssh::Ssh,
@@ -191,6 +184,7 @@ mod tests {
             work: dir.path().into(),
             downloads: dir.path().into(),
             proxies: Default::default(),
+            pool: None,
             until: crate::engine::Goal::Published,
             keep_on_failure: false,
             home: Default::default(),

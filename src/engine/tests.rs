@@ -29,6 +29,7 @@ use crate::wall::Wall;
 
 mod bundles;
 pub(crate) mod fake;
+mod pool;
 mod smoke;
 mod source;
 mod space;

@@ -2,11 +2,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::BuildContext;
+use super::{BuildContext, pool};
 use crate::model::event::{Event, Stage, seconds};
 use crate::model::image::Image;
-use crate::provider::CloudError;
-use crate::provider::ledger::{Entry, Kind, Leak};
+use crate::provider::ledger::{Entry, Kind, Leak, Ledger};
+use crate::provider::{CloudError, Provider};
+use crate::system::cancel::Cancel;
 use crate::system::exec::{self, process};
 
 /// How long a single deletion may take before it is called a leak.
@@ -25,7 +26,9 @@ pub(super) async fn home(site: &BuildContext<'_>, published: Option<&str>) -> Ve
     let outlived = end_processes(site).await;
     let mut entries = site.cx.ledger.entries();
     entries.retain(|e| published.is_none() || e.id.as_deref() != published);
-    delete(site, entries, outlived).await
+    let mut leaks = delete(site, entries, outlived).await;
+    leaks.extend(pool::give_back(site, None).await);
+    leaks
 }
 
 /// [`unwind`] around a machine that is left up for a person: what it stands on stays with it, and
@@ -37,7 +40,8 @@ pub(super) async fn unwind_around(site: &BuildContext<'_>, kept: &str) -> Vec<Le
     let of_others = |e: &Entry| others.iter().any(|name| is_of(site, e, name));
     let (theirs, stays): (Vec<Entry>, Vec<Entry>) =
         site.cx.ledger.entries().into_iter().partition(of_others);
-    let leaks = delete(site, theirs, outlived).await;
+    let mut leaks = delete(site, theirs, outlived).await;
+    leaks.extend(pool::give_back(site, Some(kept)).await);
     let with_it = stays.iter().filter(|e| e.kind != Kind::Directory && !is_of(site, e, kept));
     let with_it: Vec<String> = with_it.map(|e| format!("{} {}", e.kind.name(), e.name)).collect();
     if !with_it.is_empty() {
@@ -66,37 +70,15 @@ fn is_of(site: &BuildContext<'_>, entry: &Entry, machine: &str) -> bool {
     }
 }
 
-async fn delete(
-    site: &BuildContext<'_>,
-    mut entries: Vec<Entry>,
-    outlived: Vec<Leak>,
-) -> Vec<Leak> {
-    // A disk that was given to a machine can go when that is gone.
-    entries.sort_by_key(|e| e.kind != Kind::Machine);
+async fn delete(site: &BuildContext<'_>, entries: Vec<Entry>, outlived: Vec<Leak>) -> Vec<Leak> {
     if entries.is_empty() {
         return outlived;
     }
     let begin = Instant::now();
     site.cx.events.emit(Event::StageStarted { stage: Stage::Unwind });
     let mut leaks = outlived;
-    for entry in entries {
-        let deleted = site
-            .cx
-            .cancel
-            .for_unwind()
-            .or(tokio::time::timeout(DELETE, site.cloud.resources().delete(&site.plan.run, &entry)))
-            .await;
-        let done = match deleted {
-            Ok(Ok(done)) => done
-                .and_then(|()| site.cx.ledger.gone(entry.seq).map_err(CloudError::from))
-                .map_err(|e| e.to_string()),
-            Ok(Err(_)) => Err(format!("not deleted after {DELETE:?}")),
-            Err(_) => Err("a second signal ended the clean-up".into()),
-        };
-        if let Err(reason) = done {
-            leaks.push(Leak { entry, reason });
-        }
-    }
+    let owner = Owner { run: &site.plan.run, ledger: &site.cx.ledger };
+    leaks.extend(delete_of(site.cloud, owner, entries, &site.cx.cancel).await);
     let seconds = seconds(begin.elapsed());
     site.cx.events.emit(match leaks.len() {
         0 => Event::StageDone { stage: Stage::Unwind, seconds },
@@ -106,6 +88,43 @@ async fn delete(
             error: format!("{n} things could not be deleted"),
         },
     });
+    leaks
+}
+
+/// A run, and the ledger of what it owns.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub run: &'a str,
+    pub ledger: &'a Ledger,
+}
+
+/// Deletes `entries` of a run, machines first, past failures. What could not be deleted is
+/// returned, and stays in the ledger.
+pub(super) async fn delete_of(
+    cloud: &dyn Provider,
+    owner: Owner<'_>,
+    mut entries: Vec<Entry>,
+    cancel: &Cancel,
+) -> Vec<Leak> {
+    // A disk that was given to a machine can go when that is gone.
+    entries.sort_by_key(|e| e.kind != Kind::Machine);
+    let mut leaks = Vec::new();
+    for entry in entries {
+        let deleted = cancel
+            .for_unwind()
+            .or(tokio::time::timeout(DELETE, cloud.resources().delete(owner.run, &entry)))
+            .await;
+        let done = match deleted {
+            Ok(Ok(done)) => done
+                .and_then(|()| owner.ledger.gone(entry.seq).map_err(CloudError::from))
+                .map_err(|e| e.to_string()),
+            Ok(Err(_)) => Err(format!("not deleted after {DELETE:?}")),
+            Err(_) => Err("a second signal ended the clean-up".into()),
+        };
+        if let Err(reason) = done {
+            leaks.push(Leak { entry, reason });
+        }
+    }
     leaks
 }
 
@@ -143,6 +162,7 @@ pub(super) async fn retire(site: &BuildContext<'_>, machine: &str) {
         e.name == machine && matches!(e.kind, Kind::Machine | Kind::Address | Kind::Volume)
     };
     delete_now(site, of_it).await;
+    pool::give_back(site, None).await;
 }
 
 /// Removes all that is a machine's, so that another may have its name.

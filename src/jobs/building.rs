@@ -1,5 +1,6 @@
 //! The build of a run: its work directories, the engine, and the warning that a signal gets.
 use super::factory::Setup;
+use crate::engine::pool::Pool;
 use crate::engine::run_dir::{hold, own_directory};
 use crate::engine::{self, BuildContext, Outcome};
 use crate::model::definition::Definition;
@@ -54,6 +55,7 @@ pub(super) async fn build_in(
         scratch: scratch.clone(),
         work: work.clone(),
         until: setup.options.goal.clone(),
+        pool: Pool::of(&*setup.factory.provider, &setup.factory.home, definition.warm),
         downloads: setup.factory.home.data.join("cache/downloads"),
         proxies: setup.factory.proxies.clone(),
         keep_on_failure: setup.options.keep_on_failure,

@@ -10,7 +10,7 @@ use super::outcome::{RetainedMachine, RunError, RunOutcome};
 use super::retention::prune_family;
 use super::run::Begun;
 use crate::engine::run_dir::Record;
-use crate::engine::{BuildError, Built, Outcome as Ended};
+use crate::engine::{BuildError, Built, Goal, Outcome as Ended};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::event::{Event, FinishedImage, Stage, Stamped, seconds};
@@ -34,7 +34,7 @@ impl Ending<'_> {
         let Ended { result, leaks, kept } = outcome;
         let (mut result, image) = match result {
             Ok(Built::Image(image)) => (Ok(()), Some(*image)),
-            Ok(Built::ShellEnded | Built::Tested) => (Ok(()), None),
+            Ok(Built::ShellEnded | Built::Tested | Built::Warm) => (Ok(()), None),
             Err(e) => (Err(RunError::Build(e)), None),
         };
         let image = image.or_else(|| result.as_ref().err()?.published().cloned());
@@ -232,6 +232,7 @@ pub(super) fn finished(record: &Record) -> Event {
 pub(super) fn outcome_of(setup: Setup<'_>, error: Option<&RunError>) -> Outcome {
     let visit = setup.options.visits();
     match error {
+        None if matches!(setup.options.goal, Goal::Warm) => Outcome::Warm,
         None if visit => Outcome::Visited,
         None if setup.options.tests() => Outcome::Tested,
         None => Outcome::Built,

@@ -26,6 +26,7 @@ mod tests;
 mod turn;
 mod unchanged;
 mod unplanned;
+mod warm;
 
 pub use batch::{End, Job, NOT_BEGUN};
 pub use factory::{Factory, RunHandle};
@@ -33,3 +34,6 @@ pub use outcome::{RetainedMachine, RunError, RunOutcome};
 pub use request::{RunOptions, RunRequest, Show};
 pub use results::{NotBuilt, Results, none_built};
 pub use stale::Need;
+#[cfg(test)]
+use warm::Filled;
+pub use warm::NotKept;

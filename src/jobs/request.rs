@@ -34,7 +34,7 @@ impl RunOptions {
         match self.goal {
             Goal::Tested => Purpose::Test { smoke: self.smoke },
             // What is looked at is the builder: nothing is captured that could be tested.
-            Goal::Provisioned(_) => Purpose::Visit,
+            Goal::Provisioned(_) | Goal::Warm => Purpose::Visit,
             Goal::Published => Purpose::Build { smoke: self.smoke },
         }
     }
@@ -44,9 +44,9 @@ impl RunOptions {
         matches!(self.goal, Goal::Tested)
     }
 
-    /// The builder is opened for a person, and no image is made.
+    /// The builder is opened for a person or left up for a build, and no image is made.
     pub(super) fn visits(&self) -> bool {
-        matches!(self.goal, Goal::Provisioned(_))
+        matches!(self.goal, Goal::Provisioned(_) | Goal::Warm)
     }
 }
 

@@ -98,6 +98,7 @@ pub(super) async fn begin(
         purpose: match setup.options.goal {
             Goal::Tested => "testing",
             Goal::Provisioned(_) => "opening the builder",
+            Goal::Warm => "booting a warm builder",
             Goal::Published => BUILDING,
         }
         .into(),

@@ -23,6 +23,7 @@ use crate::{log, report, wall};
 mod heat;
 mod model;
 mod records;
+mod warm;
 
 /// Of a tree with `images/x`, and where it lies.
 fn bundle_in(tree: &Path) -> Definition {

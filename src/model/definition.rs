@@ -57,6 +57,8 @@ pub struct Definition {
     pub visibility: Option<Visibility>,
     pub members: Vec<String>,
     pub keep: Option<u32>,
+    /// Number of warm builders that are kept for the builds of this definition.
+    pub warm: u32,
     /// Disabled parts of tidy (see [`TIDY_PARTS`]).
     pub tidy_off: Vec<String>,
     /// Enabled optional parts of tidy (see [`TIDY_ASKED`]).

@@ -16,6 +16,8 @@ pub enum Outcome {
     Stopped,
     /// The builder was opened to a user; no image was made.
     Visited,
+    /// A builder was booted for a build to come, and left up.
+    Warm,
     /// A test that the image passed.
     Tested,
     /// A test that the image did not pass.
@@ -35,6 +37,7 @@ impl Outcome {
             Self::Unknown => "unknown",
             Self::Stopped => "stopped",
             Self::Visited => "visited",
+            Self::Warm => "warm",
             Self::Tested => "tested",
             Self::Rejected => "rejected",
             Self::Untested => "untested",

@@ -228,11 +228,14 @@ impl<'a> Planner<'a> {
 
     /// The notes, unless something is wrong.
     fn finish(self, origin: Option<Origin>) -> Result<(Origin, Vec<String>), PlanError> {
-        let Self { own: Findings { mut wrong, mut notes }, mut refused, facts, .. } = self;
+        let Self { bundle, facts, own: Findings { mut wrong, mut notes }, mut refused, .. } = self;
         let refuses = !refused.wrong.is_empty();
         wrong.append(&mut refused.wrong);
         notes.append(&mut refused.notes);
         notes.extend(facts.cloud.notes.iter().cloned());
+        if bundle.warm > 0 && facts.cloud.site.is_none() {
+            notes.push("`warm` keeps no builder on this cloud: OpenStack alone has a pool".into());
+        }
         match origin {
             Some(origin) if wrong.is_empty() => Ok((origin, notes)),
             _ => {

@@ -33,7 +33,7 @@ pub struct MachinePlacement {
 }
 
 /// A booted machine. Its power is on; SSH may not answer yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Machine {
     pub name: String,
     /// ID in the cloud.

@@ -265,6 +265,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
         work: dir.into(),
         downloads: dir.join("downloads"),
         proxies: Default::default(),
+        pool: None,
         until: Goal::Published,
         keep_on_failure: false,
         home: Default::default(),

@@ -156,6 +156,12 @@ pub fn life_elsewhere(home: &Home, run: &str) -> Option<Life> {
     lock(&dir).ok().flatten()
 }
 
+/// The run with this ID, with its lock held by us. `None`: it is not dead, or not there.
+pub fn claim(home: &Home, run: &str) -> Option<IndexedRun> {
+    let index = home.index().join(component(run).ok()?);
+    IndexedRun::of(run.to_owned(), index).filter(IndexedRun::is_dead)
+}
+
 /// Runs that may own resources, oldest first.
 pub fn indexed(home: &Home) -> io::Result<Vec<IndexedRun>> {
     let mut runs = Vec::new();

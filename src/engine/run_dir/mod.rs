@@ -16,7 +16,8 @@ mod work;
 pub use dir::{Beginning, EVENTS, LOG, RunDir, tell_ended};
 pub use home::{CHECKED, Home};
 pub use index::{
-    IndexedRun, Life, bases_of_live_runs, indexed, latest, life_elsewhere, names_of_live_runs, tidy,
+    IndexedRun, Life, bases_of_live_runs, claim, indexed, latest, life_elsewhere,
+    names_of_live_runs, tidy,
 };
 pub use record::{
     ELSEWHERE, Record, TESTS, directories, hear, read_course, read_plan, read_record, read_start,

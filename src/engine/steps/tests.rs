@@ -155,6 +155,7 @@ impl World {
             work: at("work"),
             downloads: at("downloads"),
             proxies: Default::default(),
+            pool: None,
             until: Goal::Published,
             keep_on_failure: false,
             home: Default::default(),

@@ -22,6 +22,7 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
         work: world.dir.path().into(),
         downloads: world.dir.path().join("downloads"),
         proxies: Default::default(),
+        pool: None,
         until: Goal::Published,
         keep_on_failure: false,
         home: Default::default(),

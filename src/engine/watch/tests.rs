@@ -108,6 +108,7 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         work: dir.path().into(),
         downloads: dir.path().into(),
         proxies: Default::default(),
+        pool: None,
         until: crate::engine::Goal::Published,
         keep_on_failure: false,
         home: Default::default(),

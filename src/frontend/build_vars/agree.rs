@@ -173,6 +173,11 @@ impl Found<'_> {
                 "`keep` removes nothing: `final_glance_options` makes every image a protected one";
             self.warn("keep", message, "leave one of them out");
         }
+        let alone = [("source", bundle.source.is_some()), ("volume", bundle.volume.is_some())];
+        if let Some((key, _)) = alone.iter().find(|(_, there)| *there && bundle.warm > 0) {
+            let message = format!("`warm` keeps no builder: a builder with `{key}` is no warm one");
+            self.warn("warm", message, "leave `warm` out");
+        }
         let groups = &bundle.security_groups;
         if groups.len() > 1 && groups.iter().any(|group| group == "none") {
             self.refuse(

@@ -39,6 +39,7 @@ const BOUNDS: &[(&str, Of, u64, u64)] = &[
     ("steps.timeout", Of::Wait, 1, 3 * DAY),
     ("steps.retries", Of::Count, 0, 100),
     ("keep", Of::Count, 1, 10_000),
+    ("warm", Of::Count, 0, 3),
     ("--min-disk", Of::Gib, 0, 2048),
     ("--min-ram", Of::Mib, 64, 512 << 10),
     // The owner's settings.

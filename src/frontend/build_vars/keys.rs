@@ -52,6 +52,7 @@ pub(super) const TOP: &[&str] = &[
     "visibility",
     "members",
     "keep",
+    "warm",
     "pass_env",
     "tidy",
     "test_flavor",
@@ -100,7 +101,7 @@ pub(super) enum Typing {
 pub(super) fn typing(path: &[&str]) -> Typing {
     match path {
         ["vars", ..] | ["steps", "extra_vars", ..] => Typing::Free,
-        ["keep"]
+        ["keep" | "warm"]
         | ["volume", "size"]
         | ["machine" | "timeouts" | "tidy", _]
         | ["tests", "timeout" | "volume_size"] => Typing::Typed,

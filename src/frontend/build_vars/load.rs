@@ -302,6 +302,7 @@ fn bundle(reader: &mut Reader, here: &Here, root: &Node) -> Option<Definition> {
             .read("members", |f| image::members(reader, f, visibility.or(glance.visibility)))
             .unwrap_or_default(),
         keep: top.read("keep", |f| reader.whole(f, 1)),
+        warm: top.read("warm", |f| reader.whole(f, 0)).unwrap_or_default(),
         asks: Asks {
             tree: tree.clone(),
             definition: home.clone(),

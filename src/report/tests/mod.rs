@@ -66,6 +66,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Definition {
         visibility: None,
         members: Vec::new(),
         keep: None,
+        warm: 0,
         tidy_off: Vec::new(),
         tidy_on: Vec::new(),
         asks: Asks::default(),

@@ -179,6 +179,7 @@ fn settings_that_contradict_each_other_are_told() {
         ),
         ("tidy: {machine_id: false}", "warning: without it the check `machine-id-unique` fails"),
         ("keep: 2\nfinal_glance_options: --protected", "warning: `keep` removes nothing"),
+        ("warm: 1\nvolume: {}", "warning: `warm` keeps no builder: a builder with `volume` is no"),
         ("security_groups: [none, web]", "error: `security_groups` names some, and says `none`"),
         (steps, "warning: `sudo` does nothing for a playbook"),
         (steps, "warning: `sudo` does nothing for a restart"),
@@ -209,6 +210,8 @@ fn settings_that_contradict_each_other_are_told() {
         "tests: {skip: [machine-id-unique]}\ntidy: {machine-id: false}",
         "keep: 2\nfinal_glance_options: --unprotected",
         "security_groups: none",
+        "warm: 3",
+        "warm: 0\nvolume: {}",
         "steps:\n- shell: id\n  sudo: true\n  env: {A: b}\n- upload: {src: p.yml, dest: /x}\n  \
             sudo: true\n- ansible: p.yml\n  env: {A: b}",
     ];

@@ -28,6 +28,7 @@ mod world;
 
 use gate::Fate;
 use reference::{FAMILIES, Prune};
+pub(super) use run::Obedient;
 use steps::Step;
 use world::{Counts, Told, Where, World};
 

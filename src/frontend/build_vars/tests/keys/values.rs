@@ -12,6 +12,7 @@ fn quantities_that_nobody_means_are_errors() {
         ),
         ("machine: {ram: 2M}\n", "`machine.ram` is 2 MiB"),
         ("machine: {disk: 10240}\n", "hint: did you mean `10G`?"),
+        ("warm: 4\n", "`warm` is 4, and at most 3"),
         ("machine: {cpus: 2000}\n", "`machine.cpus` is 2000, and at most 255"),
         ("volume: {size: 20480}\n", "hint: did you mean `20G`?"),
         ("timeouts: {boot: 5}\n", "hint: did you mean `5m`? `5s` says that seconds are meant"),
