@@ -1,3 +1,4 @@
+#!/bin/sh
 # Run as root on a machine that was restored from a checkpoint. Gives it the time, fresh randomness and the keys of this run in
 # place of those of the run that made the checkpoint, and ends the sessions of that run.
 # NOW: seconds since 1970. SEED: hexadecimal. OLD_LOGIN, LOGIN, OLD_HOST, HOST: public keys as "TYPE BASE64". COMMENT: of LOGIN.
@@ -45,8 +46,10 @@ blob=
 read -r type blob _ <"$key.pub"
 [ "$type $blob" = "$OLD_HOST" ] || fail "$key is not the key that the machine was booted with"
 umask 077
-printf '%s\n' "$HOST_PRIVATE" >"$key.new" && printf '%s\n' "$HOST" >"$key.pub" && chmod 644 "$key.pub" &&
-    mv "$key.new" "$key" || fail "cannot write $key"
+if ! printf '%s\n' "$HOST_PRIVATE" >"$key.new" || ! printf '%s\n' "$HOST" >"$key.pub" || ! chmod 644 "$key.pub" ||
+    ! mv "$key.new" "$key"; then
+    fail "cannot write $key"
+fi
 
 replaced=0
 # "TYPE BASE64" has no character that means something to sed, and none that ends the expression.
@@ -54,8 +57,8 @@ for home in $(getent passwd | cut -d: -f6 | sort -u); do
     for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
         if [ -f "$file" ] && grep -qF "$OLD_LOGIN" "$file"; then
             # Into the same file: its owner and mode stay.
-            text=$(sed "s|$OLD_LOGIN[^,]*\$|$LOGIN $COMMENT|" "$file") && printf '%s\n' "$text" >"$file" ||
-                fail "cannot write $file"
+            text=$(sed "s|${OLD_LOGIN}[^,]*\$|$LOGIN $COMMENT|" "$file")
+            printf '%s\n' "$text" >"$file" || fail "cannot write $file"
             replaced=$((replaced + 1))
         fi
     done

@@ -61,6 +61,6 @@ async fn a_visit_publishes_nothing_whatever_is_planned() {
     })
     .await;
     let error = outcome.result.unwrap_err().to_string();
-    assert!(error.contains("a visit publishes nothing"), "{error}");
+    assert!(error.contains("nothing is published without one"), "{error}");
     assert_eq!(before, world.cloud.snapshot());
 }
