@@ -1,3 +1,4 @@
+#!/bin/sh
 # Runs as root on a warm builder that a build has taken: it goes on as a machine that just booted.
 #
 # NOW  seconds since the epoch, by the factory's clock
@@ -12,6 +13,7 @@ esac
 if [ -e /run/image-factory-warm ]; then
     # `ready.sh` would stop those of package managers.
     units=$(grep -Ev '^(apt-|dnf-|packagekit)' /run/image-factory-warm)
+    # shellcheck disable=SC2086 # a list of words
     [ -z "$units" ] || systemctl --quiet --no-block start $units
     rm -f /run/image-factory-warm
 fi
