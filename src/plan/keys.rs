@@ -31,8 +31,8 @@ pub(super) struct Begin<'a> {
 const EDITION: u32 = 1;
 
 /// Sets `key` and `outline` of every step: SHA-256, in hex. `None` from the first step on whose
-/// dependencies are unknown: the base is not built yet, a file is unreadable, or the step is told of
-/// the run itself. Returns the key of the state before the first step.
+/// dependencies are unknown: the base is not built yet, a file is unreadable, or the step is told
+/// of the run itself. Returns the key of the state before the first step.
 pub(super) fn set(steps: &mut [StepPlan], on: &Begin<'_>) -> Option<String> {
     let base = on.base().map(|base| digest(&json!([EDITION, "base", base, on.ssh_user])));
     let (mut key, mut outline) = (base.clone(), base.clone());

@@ -183,7 +183,8 @@ fn doctor_asks_for_what_the_cloud_needs() {
     for program in ["qemu-system-x86_64", "qemu-img", "passt", "mmdebstrap", "ssh"] {
         assert!(missing.iter().any(|name| name == program), "{program}: {here}");
     }
-    assert_eq!(lines(&here, "absent"), ["git"], "builds go on without it");
+    let optional: Vec<_> = lines(&here, "absent").into_iter().filter(|n| *n != "mitogen").collect();
+    assert_eq!(optional, ["git"], "builds go on without it");
 }
 
 #[test]

@@ -11,7 +11,9 @@ async fn a_machine_that_greets_is_understood() {
     assert!(log.contains("shell | done") && !log.contains(['\x1b', '\u{202e}']), "{log}");
     // Which the cloud in memory lets Ansible do no more with than to read it.
     let (result, warned) = build_on(&hostile, dir.path(), playbook(dir.path())).await;
-    assert!(result.is_err() && warned.is_empty(), "{warned:?}");
+    // That it is tried without Mitogen as well is told.
+    let of_answers = warned.iter().filter(|text| !text.contains("is played again without"));
+    assert!(result.is_err() && of_answers.count() == 0, "{warned:?}");
     let python = interpreter(dir.path());
     assert!(
         python.starts_with('/') && python.ends_with("/python3") && !python.contains("evil"),

@@ -182,8 +182,8 @@ impl Shelf {
         }
     }
 
-    /// Removes what was used longest ago until all take at most `bytes`: never what is `in_use`, nor
-    /// what others lie over. Returns what is left.
+    /// Removes what was used longest ago until all take at most `bytes`: never what is `in_use`,
+    /// nor what others lie over. Returns what is left.
     pub fn shrink(&self, bytes: u64, in_use: &BTreeSet<String>) -> io::Result<u64> {
         let mut all = self.all();
         loop {
