@@ -4,6 +4,7 @@
 //!
 //! A state is found by a key of all that determined it: see [`keys`]. It never gets into an image
 //! by itself: the smoke machines boot the captured disk.
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,7 +28,8 @@ mod renewal;
 mod tests;
 
 use note::Note;
-use reads::{Read, Watch};
+use reads::Read;
+pub(super) use reads::Watch;
 
 /// Age after which no state is used, whatever the steps say.
 pub const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -178,21 +180,22 @@ impl Trail {
     }
 
     /// Begins to watch what the next step reads.
-    pub(super) fn watch(&self, site: &BuildContext<'_>) -> Option<Watch> {
+    pub(super) fn watch(&self, site: &BuildContext<'_>) -> Option<Arc<Watch>> {
         let step = site.plan.steps.get(self.done).filter(|step| keys::on_factory(step))?;
         self.keys[self.done + 1].as_ref()?;
         // Where that cannot be watched, it may be any file.
         let watch = Watch::begin(site.definition, self.inputs.as_ref()?);
-        watch.inspect_err(|e| site.cx.events.note(format!("{}: {e}", step.name))).ok()
+        let watch = watch.inspect_err(|e| site.cx.events.note(format!("{}: {e}", step.name)));
+        watch.ok().map(Arc::new)
     }
 
     /// The next step is done.
     pub(super) async fn passed(
         &mut self,
         site: &BuildContext<'_>,
-        builder: &Running,
-        watch: Option<Watch>,
+        builder: &mut Running,
     ) -> Result<(), BuildError> {
+        let watch = builder.reads.take();
         let step = &site.plan.steps[self.done];
         self.done += 1;
         self.ran.push(Timestamp::now());
@@ -242,7 +245,7 @@ impl Trail {
 async fn read(
     site: &BuildContext<'_>,
     step: &StepPlan,
-    (before, watch): (&Inputs, Option<Watch>),
+    (before, watch): (&Inputs, Option<Arc<Watch>>),
 ) -> Option<Read> {
     match step.action.reads() {
         Reads::Nothing => Some(Read::new()),
@@ -252,7 +255,7 @@ async fn read(
         }
         Reads::Everything => {
             // First, for to take the digests opens every file.
-            let opened = watch.and_then(Watch::opened);
+            let opened = watch.and_then(|watch| watch.opened());
             let after = inputs(site).await?;
             reads::read(site.definition, opened, (before, &after))
         }

@@ -7,7 +7,8 @@ use ssh_key::{PrivateKey, PublicKey};
 
 use super::answer::{self, NoAnswer, say};
 use super::{
-    BuildContext, BuildError, Goal, SshAccess, cloud_init, console, pool, ready, signs, tidy, watch,
+    BuildContext, BuildError, Goal, SshAccess, checkpoints, cloud_init, console, pool, ready,
+    signs, tidy, watch,
 };
 use crate::guest::{Remote, RemoteError, Target, keys};
 use crate::model::image::{self, Image};
@@ -22,6 +23,8 @@ pub struct Running {
     pub target: Target,
     pub remote: Arc<dyn Remote>,
     pub(super) watch: watch::Session,
+    /// Tells which files of the definition the step at work opens, where that is of use.
+    pub(super) reads: Option<Arc<checkpoints::Watch>>,
 }
 
 /// Identity that must differ between machines of one image.
@@ -200,7 +203,7 @@ pub(super) async fn reached(
     deadline: Instant,
 ) -> Result<Running, BuildError> {
     let remote = reach(site, &machine, &target, deadline).await?;
-    let running = Running { machine, target, remote, watch: Default::default() };
+    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
     cloud_init_done(site, &running, deadline).await?;
     Ok(running)
 }

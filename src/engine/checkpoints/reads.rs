@@ -4,9 +4,9 @@
 //! The kernel tells of each file that is opened, whoever opens it: more than the step read is no
 //! harm. Source: inotify(7).
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 
@@ -18,8 +18,15 @@ pub(super) type Read = BTreeMap<PathBuf, String>;
 
 /// Watches the files of a definition while a step runs.
 pub(in crate::engine) struct Watch {
-    inotify: Inotify,
     dirs: BTreeMap<WatchDescriptor, PathBuf>,
+    told: Mutex<Told>,
+}
+
+/// What the kernel told so far.
+struct Told {
+    inotify: Inotify,
+    /// `None`: more than could be told.
+    opened: Option<BTreeSet<PathBuf>>,
 }
 
 impl Watch {
@@ -30,27 +37,49 @@ impl Watch {
             files.filter_map(|file| file.parent().map(Path::to_owned)).collect();
         let watch = |dir: PathBuf| Ok((inotify.watches().add(&dir, WatchMask::OPEN)?, dir));
         let dirs = dirs.into_iter().map(watch).collect::<io::Result<_>>()?;
-        Ok(Self { inotify, dirs })
+        let opened = Some(BTreeSet::new());
+        Ok(Self { dirs, told: Mutex::new(Told { inotify, opened }) })
     }
 
-    /// Paths of the files that were opened. `None`: that cannot be told.
-    pub fn opened(mut self) -> Option<BTreeSet<PathBuf>> {
-        let (mut buffer, mut opened) = (vec![0; 64 << 10], BTreeSet::new());
+    /// Paths of the files that were opened so far. `None`: that cannot be told.
+    pub fn opened(&self) -> Option<BTreeSet<PathBuf>> {
+        let mut told = self.told.lock().expect("a reader panicked");
+        told.read(&self.dirs);
+        told.opened.clone()
+    }
+
+    /// Does what opens files of the definition, and is no part of the step.
+    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.opened();
+        let done = work();
+        let mut told = self.told.lock().expect("a reader panicked");
+        told.read(&self.dirs);
+        if told.opened.is_some() {
+            told.opened = before;
+        }
+        done
+    }
+}
+
+impl Told {
+    fn read(&mut self, dirs: &BTreeMap<WatchDescriptor, PathBuf>) {
+        let Self { inotify, opened } = self;
+        let Some(all) = opened else { return };
+        let mut buffer = vec![0; 64 << 10];
         loop {
-            let events = match self.inotify.read_events(&mut buffer) {
+            let events = match inotify.read_events(&mut buffer) {
                 Ok(events) => events,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Some(opened),
-                Err(_) => return None,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return *opened = None,
             };
             for event in events {
                 if event.mask.contains(EventMask::Q_OVERFLOW) {
-                    return None;
+                    return *opened = None;
                 }
-                let name: Option<OsString> = event.name.map(Into::into);
                 if let (Some(dir), Some(name), false) =
-                    (self.dirs.get(&event.wd), name, event.mask.contains(EventMask::ISDIR))
+                    (dirs.get(&event.wd), event.name, event.mask.contains(EventMask::ISDIR))
                 {
-                    opened.insert(dir.join(name));
+                    all.insert(dir.join(name));
                 }
             }
         }

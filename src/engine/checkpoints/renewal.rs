@@ -55,7 +55,7 @@ pub(super) async fn renewed(
         host_keys: vec![keys.host.public_key().clone()],
         ..note.target(&machine)
     };
-    let running = Running { machine, target, remote, watch: Default::default() };
+    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
     let made = note.ran.iter().max().copied().unwrap_or_default();
     if Timestamp::now().duration_since(made).as_secs() > LONG {
         ready::builder(site, &running, deadline).await?;

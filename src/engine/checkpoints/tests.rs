@@ -104,6 +104,20 @@ fn a_child_process_is_seen_too() {
     assert_eq!(paths(&read.unwrap()), ["tests/t"]);
 }
 
+/// What the factory looks at for its own sake is not read by the step.
+#[test]
+fn what_is_opened_aside_does_not_count() {
+    let tree = Tree::new();
+    let (definition, inputs) = (tree.definition(), tree.inputs());
+    let watch = Watch::begin(&definition, &inputs).unwrap();
+    let open = |path: &str| drop(fs::read(tree.dir().join(path)).unwrap());
+    open("tests/t");
+    watch.aside(|| open("build-vars.yml"));
+    open("ansible/bootstrap.yml");
+    let read = reads::read(&definition, watch.opened(), (&inputs, &inputs)).unwrap();
+    assert_eq!(paths(&read), ["ansible/bootstrap.yml", "tests/t"]);
+}
+
 #[test]
 fn what_changes_while_a_step_runs_is_not_known() {
     let tree = Tree::new();
@@ -195,7 +209,7 @@ fn note(ran: &[Timestamp]) -> Note {
     };
     let machine = Machine { name: "m".into(), id: "i".into(), host: "h".into(), port: 1 };
     let remote = Arc::new(Nobody);
-    let running = Running { machine, target, remote, watch: Default::default() };
+    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
     let read = vec![Read::from([("a".into(), "b".into())]); ran.len() - 1];
     Note::of(&running, (ran.to_vec(), read))
 }

@@ -319,6 +319,7 @@ impl Subject<'_> {
                     target,
                     remote,
                     watch: Default::default(),
+                    reads: None,
                 });
             }
             if let Ok(session) = site

@@ -245,7 +245,7 @@ async fn boot(
         host_keys,
     };
     let remote = machine::reach(site, &machine, &target, deadline).await?;
-    let running = Running { machine, target, remote, watch: Default::default() };
+    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
     machine::cloud_init_done(site, &running, deadline).await?;
     Ok(running)
 }

@@ -73,7 +73,11 @@ impl Play<'_> {
         let inventory = inventory::write(site, builder).await?.map_err(failed)?;
         let installed =
             required::install(site, index, step, self.playbook).await?.map_err(failed)?;
-        let texts = self.texts(&installed);
+        // What the factory itself looks at decides how the playbook is played, not what it does.
+        let texts = match &builder.reads {
+            Some(reads) => reads.aside(|| self.texts(&installed)),
+            None => self.texts(&installed),
+        };
         let given = Given { inventory, installed, texts };
         let with = accelerator::choose(self.attempt, &given.inventory, &given.texts).await?;
         let (begin, limit) = (Instant::now(), self.attempt.limit());

@@ -46,7 +46,7 @@ async fn all(
         site.cx.cancel.check()?;
         let begin = Instant::now();
         site.cx.events.emit(Event::StepStarted { index, of: all.len(), name: step.name.clone() });
-        let watch = trail.watch(site);
+        builder.reads = trail.watch(site);
         let result = with_retries(site, builder, index, step).await;
         let seconds = seconds(begin.elapsed());
         site.cx.events.emit(match &result {
@@ -54,7 +54,7 @@ async fn all(
             Err(e) => Event::StepFailed { index, seconds, error: e.to_string() },
         });
         result?;
-        trail.passed(site, builder, watch).await?;
+        trail.passed(site, builder).await?;
     }
     Ok(())
 }

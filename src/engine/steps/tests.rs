@@ -173,7 +173,7 @@ impl World {
             port: target.port,
         };
         let watch = watch::Session::default();
-        let builder = Running { machine, target, remote, watch };
+        let builder = Running { machine, target, remote, watch, reads: None };
         let mut done = Ok(());
         for (index, step) in plan.steps.iter().enumerate() {
             if done.is_ok() {

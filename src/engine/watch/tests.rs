@@ -132,8 +132,13 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         host_keys: vec![key.public_key().clone()],
         key,
     };
-    let running =
-        Running { machine, target, remote: Arc::new(moody.clone()), watch: Default::default() };
+    let running = Running {
+        machine,
+        target,
+        remote: Arc::new(moody.clone()),
+        watch: Default::default(),
+        reads: None,
+    };
     test(&site, &running, &cloud, &moody, &told).await;
 }
 

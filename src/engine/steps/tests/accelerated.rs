@@ -12,7 +12,7 @@ const NOT_BY_MITOGEN: &str = "- hosts: all\n  gather_facts: false\n  tasks:\n  -
 
 /// A machine whose package index does not have it can do without.
 fn is_installed() -> bool {
-    let is = Path::new("/usr/local/lib/image-factory/mitogen").is_dir();
+    let is = std::path::Path::new("/usr/local/lib/image-factory/mitogen").is_dir();
     if !is {
         eprintln!("left out: `setup/dependencies accelerator` has not installed Mitogen");
     }
