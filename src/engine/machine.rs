@@ -318,6 +318,10 @@ pub(super) async fn reach(
     }
 }
 
+/// Seconds that tries to log in may take, in turn. One that began before the machine listens stays
+/// silent until its end, for the network accepts it; a busy machine needs longer than such a one.
+const TRIES: [u64; 4] = [3, 3, 3, 15];
+
 /// A young machine fails in any way, so the last error is reported only at the deadline.
 async fn answers(
     site: &BuildContext<'_>,
@@ -327,11 +331,10 @@ async fn answers(
 ) -> Result<Arc<dyn Remote>, BuildError> {
     let begin = Instant::now();
     let mut pause = Duration::from_millis(250);
-    loop {
+    for limit in TRIES.iter().cycle() {
         let left = deadline.saturating_duration_since(Instant::now());
-        let attempt = site
-            .connect
-            .connect(target, left.min(Duration::from_secs(15)).max(Duration::from_secs(1)));
+        let limit = left.min(Duration::from_secs(*limit)).max(Duration::from_secs(1));
+        let attempt = site.connect.connect(target, limit);
         let error = match site.cx.cancel.or(attempt).await? {
             Ok(remote) => return Ok(remote),
             Err(e) => e,
@@ -345,8 +348,9 @@ async fn answers(
             return Err(not_ready(site, machine, reason).await);
         }
         site.cx.cancel.pause(pause).await?;
-        pause = (pause * 2).min(Duration::from_secs(1));
+        pause = (pause * 2).min(Duration::from_millis(500));
     }
+    unreachable!("the tries go round")
 }
 
 /// The error of a machine that does not do what it is to do: its own, unless the cloud lost it.
