@@ -1,5 +1,6 @@
 //! `image-factory warm`: the pool of warm builders.
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use crate::jobs::{Factory, NotKept, RunOptions, exit_code};
 use crate::log::sentences::duration;
 use crate::model::definition::Definition;
 use crate::model::event::{Sink, Stamped};
-use std::sync::Arc;
+use crate::text::clean;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -101,12 +102,13 @@ fn list(context: &Context) -> Result<ExitCode, Failure> {
                 "taken_by": warm.taken_by })
         };
         let rows: Vec<_> = all.iter().map(row).collect();
-        out(&serde_json::to_string_pretty(&rows).expect("records are plain data"));
+        super::document(&context.common, ("warm", "builders"), &rows.into());
         return Ok(ExitCode::SUCCESS);
     }
     out(&format!("{:<22}  {:<24}  {:>8}  {:<8}  CLOUD", "RUN", "BUNDLE", "AGE", "STATE"));
     for (warm, state) in &all {
-        let WarmBuilder { run, bundle, key, .. } = warm;
+        let WarmBuilder { run, key, .. } = warm;
+        let (bundle, cloud) = (clean(&warm.bundle), clean(&key.cloud));
         let state = match state {
             Use::Booting => "booting",
             Use::Free => "free",
@@ -115,7 +117,7 @@ fn list(context: &Context) -> Result<ExitCode, Failure> {
             Use::Over => "over",
         };
         let age = duration(warm.age().as_secs_f64());
-        out(&format!("{run:<22}  {bundle:<24}  {age:>8}  {state:<8}  {}", key.cloud));
+        out(&format!("{run:<22}  {bundle:<24}  {age:>8}  {state:<8}  {cloud}"));
     }
     Ok(ExitCode::SUCCESS)
 }

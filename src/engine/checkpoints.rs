@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::machine::{self, Running};
-use super::{BuildContext, BuildError, unwind};
+use super::machine::{self, BuilderKeys, Running};
+use super::{BuildContext, BuildError, cloud_init, unwind};
 use crate::frontend;
 use crate::model::event::Event;
 use crate::model::image::{self, Image, State};
@@ -47,8 +47,6 @@ pub struct Range {
 
 /// How far a builder has come.
 pub(super) struct Trail {
-    /// Steps that are done.
-    pub done: usize,
     /// Key of the state before the first step, and after each.
     keys: Vec<Option<String>>,
     /// When the machine was booted, and when each step that is done was run.
@@ -57,7 +55,7 @@ pub(super) struct Trail {
     read: Vec<Read>,
     /// The files of the definition, if they are those of the plan.
     inputs: Option<Inputs>,
-    /// Why nothing is kept any more, told once.
+    /// There is no room for more states, which was told.
     full: bool,
 }
 
@@ -71,7 +69,6 @@ pub(super) async fn builder(
     if let Some(cloud) = site.cloud.checkpoints().filter(|_| !site.range.fresh)
         && let Some((running, note)) = restored(site, cloud, (wanted, base), &trail).await?
     {
-        trail.done = note.read.len();
         (trail.ran, trail.read) = (note.ran, note.read);
         return Ok((running, trail));
     }
@@ -129,11 +126,12 @@ async fn begun(
     note: &Note,
 ) -> Result<Running, BuildError> {
     site.cx.events.doing(format!("restoring {}", spec.name));
-    let keys = renewal::Keys::new(&site.plan.run);
-    let spec = BootSpec { user_data: keys.user_data(), ..spec.clone() };
+    let keys = BuilderKeys::new(&site.plan.run);
+    let user_data = cloud_init::builder_user_data(keys.login.public_key(), &keys.host);
+    let spec = BootSpec { user_data, ..spec.clone() };
     let cx = site.cx.within(Duration::from_secs(site.plan.timeouts.boot));
     let machine = cloud.restore(&cx, &spec, checkpoint).await?;
-    renewal::renewed(site, machine, (keys, note)).await
+    renewal::renewed(site, machine, (&keys, note)).await
 }
 
 fn tell(site: &BuildContext<'_>, done: usize, note: &Note) {
@@ -153,7 +151,6 @@ impl Trail {
     async fn new(site: &BuildContext<'_>, base: &Image) -> Result<Self, BuildError> {
         let steps = site.plan.steps.len();
         let none = Self {
-            done: 0,
             keys: vec![None; steps + 1],
             ran: Vec::new(),
             read: Vec::new(),
@@ -174,6 +171,11 @@ impl Trail {
         Ok(Self { keys, inputs, ..none })
     }
 
+    /// Steps that are done: before them the machine was booted.
+    pub(super) fn done(&self) -> usize {
+        self.ran.len().saturating_sub(1)
+    }
+
     fn is_current(&self, note: &Note) -> bool {
         let now = self.inputs.as_ref();
         now.is_some_and(|now| note.read.iter().all(|read| reads::are_current(read, now)))
@@ -181,9 +183,8 @@ impl Trail {
 
     /// Begins to watch what the next step reads.
     pub(super) fn watch(&self, site: &BuildContext<'_>) -> Option<Arc<Watch>> {
-        let step = site.plan.steps.get(self.done).filter(|step| keys::on_factory(step))?;
-        self.keys[self.done + 1].as_ref()?;
-        // Where that cannot be watched, it may be any file.
+        let step = site.plan.steps.get(self.done()).filter(|step| keys::on_factory(step))?;
+        self.keys[self.done() + 1].as_ref()?;
         let watch = Watch::begin(site.definition, self.inputs.as_ref()?);
         let watch = watch.inspect_err(|e| site.cx.events.note(format!("{}: {e}", step.name)));
         watch.ok().map(Arc::new)
@@ -196,8 +197,7 @@ impl Trail {
         builder: &mut Running,
     ) -> Result<(), BuildError> {
         let watch = builder.reads.take();
-        let step = &site.plan.steps[self.done];
-        self.done += 1;
+        let step = &site.plan.steps[self.done()];
         self.ran.push(Timestamp::now());
         let read = match &self.inputs {
             Some(before) => read(site, step, (before, watch)).await,
@@ -208,7 +208,8 @@ impl Trail {
             // Nor is anything known of what follows.
             None => {
                 self.inputs = None;
-                self.keys[self.done..].fill(None);
+                let done = self.done();
+                self.keys[done..].fill(None);
             }
         }
         self.keep(site, builder).await
@@ -216,14 +217,14 @@ impl Trail {
 
     /// Keeps the state that the builder is in. That it cannot be kept fails no build.
     async fn keep(&mut self, site: &BuildContext<'_>, builder: &Running) -> Result<(), BuildError> {
-        let (Some(cloud), Some(key)) = (site.cloud.checkpoints(), &self.keys[self.done]) else {
+        let (Some(cloud), Some(key)) = (site.cloud.checkpoints(), &self.keys[self.done()]) else {
             return Ok(());
         };
         if self.full {
             return Ok(());
         }
         site.cx.events.doing(format!("keeping the state of {}", builder.machine.name));
-        let about = about(site.plan, self.done);
+        let about = about(site.plan, self.done());
         let note = Note::of(builder, (self.ran.clone(), self.read.clone())).written();
         let new = NewCheckpoint { key, about: &about, note };
         let cx = site.cx.within(Duration::from_secs(site.plan.timeouts.boot));
@@ -255,7 +256,7 @@ async fn read(
         }
         Reads::Everything => {
             // First, for to take the digests opens every file.
-            let opened = watch.and_then(|watch| watch.opened());
+            let opened = watch?.opened()?;
             let after = inputs(site).await?;
             reads::read(site.definition, opened, (before, &after))
         }

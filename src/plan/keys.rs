@@ -138,7 +138,8 @@ fn listed<'a>(files: impl Iterator<Item = &'a InputFile>) -> Value {
     files.map(|file| json!([name(&file.path), file.sha256, file.mode])).collect()
 }
 
-fn digest(value: &Value) -> String {
+/// SHA-256, in hex, of a value; the order of the keys of a map does not count.
+pub fn digest(value: &Value) -> String {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(sorted(value).to_string().as_bytes());
     hasher.finish().hex

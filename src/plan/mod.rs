@@ -35,6 +35,7 @@ mod placement_tests;
 #[cfg(test)]
 mod tests;
 
+pub use keys::digest;
 pub use machines::MachinePlan;
 use make::Findings;
 pub use make::{Purpose, Request, plan};

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use super::{BootSpec, CloudError, Machine, RunCx};
 
-/// A kept state of a machine: its memory and its disk.
-#[derive(Debug, Clone)]
+/// A kept state of a machine: its memory and its disk. Has no `Debug`: its note holds keys.
+#[derive(Clone)]
 pub struct Checkpoint {
     pub id: String,
     pub made: Timestamp,
-    /// As it was given to [`Checkpoints::save`]. Holds keys, so it must not be logged.
+    /// As it was given to [`Checkpoints::save`].
     pub note: serde_json::Value,
 }
 
@@ -46,7 +46,7 @@ pub trait Checkpoints: Send + Sync {
     /// A machine named as `spec` says, in this state. Its SSH server answers as it did then: with
     /// the keys of that time, and with that time on its clock.
     ///
-    /// A state that is damaged is removed, and refused.
+    /// A state that is damaged is refused, and not found any more.
     async fn restore(
         &self,
         cx: &RunCx,

@@ -31,7 +31,7 @@ for line in /proc/[0-9]*/cmdline; do
     pid=${line#/proc/}
     pid=${pid%/cmdline}
     case $mine in *" $pid "*) continue ;; esac
-    # Only the first word of its title: it is what sshd writes there itself.
+    # By the title that sshd gives a process of a session; the listener has another.
     title=$({ tr '\0' ' ' <"$line"; } 2>/dev/null) || continue
     case $title in
         *'[listener]'*) ;;

@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 
 use crate::engine::{BuildContext, BuildError};
 use crate::frontend;
-use crate::model::digest::Algorithm;
 use crate::model::step::Reads;
-use crate::plan::StepPlan;
-use crate::system::digest::Hasher;
+use crate::plan::{StepPlan, digest};
 use crate::system::durable;
 
 /// Bytes of the key under which values of the environment are hashed.
@@ -71,10 +69,4 @@ fn salt(home: &Path) -> Result<Vec<u8>, BuildError> {
     std::fs::create_dir_all(home.join("cache")).map_err(io)?;
     durable::replace_as(&path, &salt, 0o600).map_err(io)?;
     Ok(salt)
-}
-
-fn digest(value: &Value) -> String {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    hasher.update(value.to_string().as_bytes());
-    hasher.finish().hex
 }

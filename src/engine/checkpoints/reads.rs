@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 
+use crate::frontend;
 use crate::model::definition::Definition;
 use crate::model::inputs::{InputFile, Inputs};
 
@@ -32,9 +33,16 @@ struct Told {
 impl Watch {
     pub fn begin(definition: &Definition, inputs: &Inputs) -> io::Result<Self> {
         let inotify = Inotify::init()?;
+        // Those without a file of the definition as well: what is opened there is not known.
+        let within =
+            |entry: &walkdir::DirEntry| entry.file_type().is_dir() && entry.file_name() != ".git";
+        let below = |place: PathBuf| walkdir::WalkDir::new(place).into_iter().filter_entry(within);
+        let places = frontend::places(definition).into_iter().filter(|place| place.is_dir());
+        let all = places.flat_map(below).filter_map(Result::ok).map(walkdir::DirEntry::into_path);
         let files = inputs.files.iter().filter_map(|file| real(definition, file));
+        let of_files = files.filter_map(|file| file.parent().map(Path::to_owned));
         let dirs: BTreeSet<PathBuf> =
-            files.filter_map(|file| file.parent().map(Path::to_owned)).collect();
+            all.map(|dir| dir.canonicalize()).chain(of_files.map(Ok)).collect::<io::Result<_>>()?;
         let watch = |dir: PathBuf| Ok((inotify.watches().add(&dir, WatchMask::OPEN)?, dir));
         let dirs = dirs.into_iter().map(watch).collect::<io::Result<_>>()?;
         let opened = Some(BTreeSet::new());
@@ -92,17 +100,13 @@ impl Told {
 /// names the run.
 pub(super) fn read(
     definition: &Definition,
-    opened: Option<BTreeSet<PathBuf>>,
+    opened: BTreeSet<PathBuf>,
     (before, after): (&Inputs, &Inputs),
 ) -> Option<Read> {
     let places = |file| Some((real(definition, file)?, file));
     let known: BTreeMap<PathBuf, &InputFile> = before.files.iter().filter_map(places).collect();
-    let read: Vec<&InputFile> = match opened {
-        None => before.files.iter().collect(),
-        Some(opened) => {
-            opened.iter().map(|path| known.get(path).copied()).collect::<Option<_>>()?
-        }
-    };
+    let read: Vec<&InputFile> =
+        opened.iter().map(|path| known.get(path).copied()).collect::<Option<_>>()?;
     let now: BTreeMap<&Path, &InputFile> =
         after.files.iter().map(|file| (file.path.as_path(), file)).collect();
     let stays = |file: &InputFile| now.get(file.path.as_path()).is_some_and(|now| *now == file);

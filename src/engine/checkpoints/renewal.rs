@@ -1,15 +1,14 @@
 //! A restored machine becomes this run's: the time, fresh randomness, and the run's own keys.
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use ssh_key::{PrivateKey, PublicKey};
+use ssh_key::PublicKey;
 
 use super::note::Note;
 use crate::engine::answer::say_as_root;
-use crate::engine::machine::{self, Running, plain_key};
-use crate::engine::{BuildContext, BuildError, cloud_init, ready};
-use crate::guest::{Target, keys};
+use crate::engine::machine::{self, BuilderKeys, Running, plain_key};
+use crate::engine::{BuildContext, BuildError, ready};
+use crate::guest::keys;
 use crate::provider::Machine;
 use crate::text::shell;
 
@@ -22,43 +21,22 @@ const AWAKE: Duration = Duration::from_millis(600);
 /// Age of a state from which on its timers may be due, and packages be installed by one.
 const LONG: i64 = 600;
 
-/// The keys of a run's builder.
-pub(super) struct Keys {
-    login: Arc<PrivateKey>,
-    host: PrivateKey,
-}
-
-impl Keys {
-    pub fn new(run: &str) -> Self {
-        let login = Arc::new(keys::generate_key(&format!("factory build key {run}")));
-        Self { login, host: keys::generate_key(&format!("factory host key {run}")) }
-    }
-
-    pub fn user_data(&self) -> String {
-        cloud_init::builder_user_data(self.login.public_key(), &self.host)
-    }
-}
-
 /// Logs in by the keys of the state, which are pinned as ever, and puts this run's in their place.
 pub(super) async fn renewed(
     site: &BuildContext<'_>,
     machine: Machine,
-    (keys, note): (Keys, &Note),
+    (keys, note): (&BuilderKeys, &Note),
 ) -> Result<Running, BuildError> {
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     site.cx.cancel.pause(AWAKE).await?;
     let remote = machine::reach(site, &machine, &note.target(&machine), deadline).await?;
-    let script = script(&keys, note);
+    let script = script(keys, note);
     let done = site.cx.cancel.or(say_as_root(&*remote, &script, RENEWAL)).await?;
     if let Err(e) = done {
         let reason = format!("it does not take the keys of this run: {e}");
         return Err(machine::not_ready(site, &machine, reason).await);
     }
-    let target = Target {
-        key: keys.login,
-        host_keys: vec![keys.host.public_key().clone()],
-        ..note.target(&machine)
-    };
+    let target = keys.target(&machine, &site.plan.ssh_user);
     let running = Running { machine, target, remote, watch: Default::default(), reads: None };
     let made = note.ran.iter().max().copied().unwrap_or_default();
     if Timestamp::now().duration_since(made).as_secs() > LONG {
@@ -67,7 +45,7 @@ pub(super) async fn renewed(
     Ok(running)
 }
 
-fn script(keys: &Keys, note: &Note) -> String {
+fn script(keys: &BuilderKeys, note: &Note) -> String {
     let seed: String =
         [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|u| u.simple().to_string()).concat();
     let now = Timestamp::now().as_millisecond();

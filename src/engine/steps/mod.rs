@@ -42,7 +42,7 @@ async fn all(
 ) -> Result<(), BuildError> {
     let all = &site.plan.steps;
     let end = site.range.until.map_or(all.len(), |last| all.len().min(last + 1));
-    for (index, step) in all.iter().enumerate().take(end).skip(trail.done) {
+    for (index, step) in all.iter().enumerate().take(end).skip(trail.done()) {
         site.cx.cancel.check()?;
         let begin = Instant::now();
         site.cx.events.emit(Event::StepStarted { index, of: all.len(), name: step.name.clone() });

@@ -52,16 +52,18 @@ pub async fn restore(
     let (shelf, of) = (cloud.shelf.clone(), id.to_owned());
     let verified = tokio::task::spawn_blocking(move || shelf.verify(&of));
     let start = Start { hardware: &hardware, port: 0, overlay: OVERLAY, hostname, memory };
-    let port = boot::power_on(cx, &host, &place, start).await?;
-    let goes_on = goes_on(cloud, cx, &place).await;
-    let verified = verified.await.unwrap_or_else(|e| Err(e.to_string()));
-    if let Err(why) = verified {
-        let _turn = cloud.shelf_turn(cx).await?;
-        // What cannot be removed is refused again.
-        let _ = cloud.shelf.remove(id);
+    let started = async {
+        let port = boot::power_on(cx, &host, &place, start).await?;
+        goes_on(cloud, cx, &place).await.map(|()| port)
+    };
+    let started = started.await;
+    // What is damaged may be what QEMU does not start with.
+    if let Err(why) = verified.await.unwrap_or_else(|e| Err(e.to_string())) {
+        // Refused again where that fails.
+        let _ = cloud.shelf.condemn(id);
         return Err(CloudError::refused(what, why));
     }
-    goes_on?;
+    let port = started?;
     Ok(Machine {
         name: spec.name.clone(),
         id: format!("{}/{}", cx.run, spec.name),

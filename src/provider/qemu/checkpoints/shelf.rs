@@ -27,8 +27,8 @@ pub struct Shelf {
     pub dir: PathBuf,
 }
 
-/// `checkpoint.json`, readable by the owner alone: it holds keys.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `checkpoint.json`, readable by the owner alone: it holds keys, and has no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Kept {
     pub key: String,
     /// Of the machine and its hypervisor.
@@ -51,7 +51,7 @@ pub struct Sum {
 }
 
 /// A checkpoint on the shelf.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Standing {
     pub id: String,
     /// `None`: only a disk under others, or what a crash left.
@@ -171,6 +171,11 @@ impl Shelf {
     pub fn write(&self, dir: &Path, kept: &Kept) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(kept)?;
         durable::replace_as(&dir.join(RECORD), &text, 0o600)
+    }
+
+    /// Takes a state out of use. Its disk stays as long as a machine or another disk lies over it.
+    pub fn condemn(&self, id: &str) -> io::Result<()> {
+        fs::remove_file(self.place(id).join(RECORD))
     }
 
     /// Removes a checkpoint, its record first: what a crash leaves is used by nobody.

@@ -131,6 +131,21 @@ fn damage_is_noticed_wherever_it_is() {
     assert!(bench.shelf.verify("b").unwrap_err().contains("not whole"));
 }
 
+/// A machine, or another state, may lie over it.
+#[test]
+fn what_is_condemned_is_found_no_more_and_stays_below_others() {
+    let bench = Bench::new();
+    bench.put("a", None, 0);
+    bench.put("b", Some("a"), 0);
+    bench.shelf.condemn("a").unwrap();
+    bench.shelf.shrink(u64::MAX, &used(&[])).unwrap();
+    assert_eq!(bench.ids(), ["a", "b"]);
+    assert!(bench.shelf.kept("a").is_none() && bench.shelf.disks("b").is_ok());
+    bench.shelf.condemn("b").unwrap();
+    bench.shelf.shrink(u64::MAX, &used(&[])).unwrap();
+    assert!(bench.ids().is_empty());
+}
+
 /// The record holds keys.
 #[test]
 fn a_record_is_its_owners_alone() {
