@@ -168,4 +168,6 @@ fn sorted(value: &Value) -> Value {
 }
 
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod tests;
