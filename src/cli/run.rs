@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Context, Failure, out};
 use crate::engine::SshAccess;
 use crate::engine::run_dir::{self, EVENTS, IndexedRun, LOG, Life, Record};
-use crate::log::sentences::duration;
+use crate::log::sentences::{self, duration};
 use crate::model::event::{Event, FinishedImage, Stage, Stamped};
 use crate::plan::Plan;
 use crate::provider::ledger::Leak;
@@ -272,6 +272,22 @@ fn stages(dir: &Path) -> Vec<StageEnd> {
     text.lines().filter_map(ended).collect()
 }
 
+/// What a run had from checkpoints, in words.
+fn restored(dir: &Path) -> Vec<String> {
+    let told = |event: Event| match event {
+        Event::MachineRestored { age_seconds } => {
+            Some(format!("the machine: {}", sentences::restored(age_seconds)))
+        }
+        Event::StepRestored { index, of, name, age_seconds } => {
+            let (step, name) = (index + 1, clean(&name));
+            Some(format!("step {step} of {of}, {name}: {}", sentences::restored(age_seconds)))
+        }
+        _ => None,
+    };
+    let course = run_dir::read_course(dir).unwrap_or_default();
+    course.into_iter().filter_map(|Stamped { event, .. }| told(event)).collect()
+}
+
 fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
     let recorded = Told::of(context, dir);
     let recorded = recorded.ok_or_else(|| {
@@ -299,6 +315,7 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
         let word = if *well { "done" } else { "failed" };
         out(&format!("stage     {} {word}, {}", stage.name(), duration(*seconds)));
     }
+    restored(dir).iter().for_each(|line| out(&format!("restored  {line}")));
     match &ended {
         None => out(&format!("outcome   {state}")),
         Some(r) => out(&format!("outcome   {} after {:.1} s", r.outcome, r.seconds)),
