@@ -78,25 +78,28 @@ async fn checked(
 ) -> Result<(), BuildError> {
     let Candidate { image, earlier, build_key } = candidate;
     let Results { site, smoke, .. } = *results;
-    let outside = external::Pair { begin, first: &first, second: &second, candidate };
-    outside.all(results).await?;
     let build_key = build_key.as_ref().map(|k| k.public_key());
     let builder_id = earlier.first().and_then(|builder| builder.machine_id.as_deref().ok());
     let disk_bytes = machine::disk_gib(&smoke.first, image, smoke.grow_gib) * GIB;
-    let tested = guest::Tested { running: &first, build_key, builder_id, disk_bytes };
+    let tested = &guest::Tested { running: &first, build_key, builder_id, disk_bytes };
     let abreast = abreast(site);
     let lane = |wanted: &MachinePlan| site.cx.clone().with_events(abreast.lane(&wanted.name));
-    let tested = &tested;
-    let checks = in_lane(site, lane(&smoke.first), async |site: &BuildContext<'_>| {
-        let root = external::root_ssh(tested.running, results);
-        let (root, checks) = tokio::join!(root, guest::all(site, tested, results));
-        root.and(checks)
-    });
-    let trials = in_lane(site, lane(&smoke.second), async |site: &BuildContext<'_>| {
-        disruptive::all(site, second, results).await
-    });
-    let (checked, tried) = tokio::join!(checks, trials);
-    checked.and(tried)
+    // cloud-init lets root wait for ten seconds, so that this is begun first.
+    let root = external::root_ssh(&first, results);
+    let others = async {
+        let outside = external::Pair { begin, first: &first, second: &second, candidate };
+        outside.all(results).await?;
+        let checks = in_lane(site, lane(&smoke.first), async |site: &BuildContext<'_>| {
+            guest::all(site, tested, results).await
+        });
+        let trials = in_lane(site, lane(&smoke.second), async |site: &BuildContext<'_>| {
+            disruptive::all(site, second, results).await
+        });
+        let (checked, tried) = tokio::join!(checks, trials);
+        checked.and(tried)
+    };
+    let (root, others) = tokio::join!(root, others);
+    root.and(others)
 }
 
 /// Lanes of the machines, which are named `factory-<run>-<role>`; the lane shows the role.
