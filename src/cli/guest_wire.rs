@@ -23,11 +23,15 @@ pub struct Args {
     /// File to keep small while the machine runs
     #[arg(long)]
     bound: Vec<PathBuf>,
+    /// Address of a guest that goes on where another machine was
+    #[arg(long)]
+    mac: Option<String>,
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (guest, world) = (inherited(args.guest)?, inherited(args.world)?);
-    qemu::carry(guest, world, args.resolver, args.bound)
+    let mac = args.mac.as_deref().and_then(qemu::mac_bytes);
+    qemu::carry(guest, world, args.resolver, args.bound, mac)
         .map_err(|e| Failure::host(format!("guest-wire: {e}")))?;
     Ok(ExitCode::SUCCESS)
 }

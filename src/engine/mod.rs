@@ -44,7 +44,7 @@ pub use publish::Unsettled;
 use publish::{is_gone, publish, settled};
 pub use smoke::played;
 pub use unwind::unwind;
-use unwind::{home, retire, retire_source, unwind_around};
+use unwind::{home, retire, retire_builder, unwind_around};
 
 /// How far the line is walked.
 #[derive(Clone)]
@@ -139,8 +139,8 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
     let mut tally = Tally::default();
     let source::Begin { image: base, plan, source } = source::image(site).await?;
     let (site, plan) = (&site.of_plan(&plan), &plan);
-    let mut identities = Vec::new();
-    let image = match &plan.builder {
+    let (mut identities, mut spent) = (Vec::new(), None);
+    let (image, build_key) = match &plan.builder {
         Some(wanted) if matches!(site.until, Goal::Warm) => {
             *up = site.stage(Stage::Boot, pool::make(site, wanted, &base)).await?;
             return Ok(Built::Warm);
@@ -163,27 +163,23 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             let name = builder.machine.name.clone();
             let captured = site.stage(Stage::Capture, machine::capture(site, builder)).await?;
             *up = None;
-            retire(site, &name).await;
-            retire_source(site, &base).await;
-            if let Some(smoke) = &plan.smoke {
-                let (image, build_key) = (&captured, Some(build_key));
-                let candidate = smoke::Candidate { image, earlier: &identities, build_key };
-                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &candidate, up)).await?;
-            }
-            captured
+            spent = Some((name, base));
+            (captured, Some(build_key))
         }
-        None => {
-            if let Some(smoke) = &plan.smoke {
-                let candidate = smoke::Candidate { image: &base, earlier: &[], build_key: None };
-                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &candidate, up)).await?;
-            }
-            base
-        }
+        None => (base, None),
     };
+    if let Some(smoke) = &plan.smoke {
+        // Its machines have the room of the builder.
+        retire_builder(site, spent.take()).await;
+        let candidate = smoke::Candidate { image: &image, earlier: &identities, build_key };
+        tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &candidate, up)).await?;
+    }
     match &site.until {
         Goal::Published => {
             let publish = publish(site, &image, Findings { tests: tally, source });
-            Ok(Built::Image(Box::new(site.stage(Stage::Publish, publish).await?)))
+            let publish = site.stage(Stage::Publish, publish);
+            let (published, ()) = tokio::join!(publish, retire_builder(site, spent));
+            Ok(Built::Image(Box::new(published?)))
         }
         Goal::Tested => Ok(Built::Tested),
         // Both have a builder, and end there. Whatever a plan says, they publish nothing.

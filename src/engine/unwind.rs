@@ -2,6 +2,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use super::{BuildContext, pool};
 use crate::model::event::{Event, Stage, seconds};
 use crate::model::image::Image;
@@ -98,34 +100,45 @@ pub(super) struct Owner<'a> {
     pub ledger: &'a Ledger,
 }
 
-/// Deletes `entries` of a run, machines first, past failures. What could not be deleted is
-/// returned, and stays in the ledger.
+/// Deletes `entries` of a run, past failures: first the machines, all at once. What could not be
+/// deleted is returned, and stays in the ledger.
 pub(super) async fn delete_of(
     cloud: &dyn Provider,
     owner: Owner<'_>,
-    mut entries: Vec<Entry>,
+    entries: Vec<Entry>,
     cancel: &Cancel,
 ) -> Vec<Leak> {
     // A disk that was given to a machine can go when that is gone.
-    entries.sort_by_key(|e| e.kind != Kind::Machine);
-    let mut leaks = Vec::new();
-    for entry in entries {
-        let deleted = cancel
-            .for_unwind()
-            .or(tokio::time::timeout(DELETE, cloud.resources().delete(owner.run, &entry)))
-            .await;
-        let done = match deleted {
-            Ok(Ok(done)) => done
-                .and_then(|()| owner.ledger.gone(entry.seq).map_err(CloudError::from))
-                .map_err(|e| e.to_string()),
-            Ok(Err(_)) => Err(format!("not deleted after {DELETE:?}")),
-            Err(_) => Err("a second signal ended the clean-up".into()),
-        };
-        if let Err(reason) = done {
-            leaks.push(Leak { entry, reason });
-        }
+    let (machines, others): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|e| e.kind == Kind::Machine);
+    let one = |entry| delete_one(cloud, owner, entry, cancel);
+    let mut leaks: Vec<Leak> =
+        join_all(machines.into_iter().map(one)).await.into_iter().flatten().collect();
+    for entry in others {
+        leaks.extend(one(entry).await);
     }
     leaks
+}
+
+/// Why it could not be deleted, if so.
+async fn delete_one(
+    cloud: &dyn Provider,
+    owner: Owner<'_>,
+    entry: Entry,
+    cancel: &Cancel,
+) -> Option<Leak> {
+    let deleted = cancel
+        .for_unwind()
+        .or(tokio::time::timeout(DELETE, cloud.resources().delete(owner.run, &entry)))
+        .await;
+    let done = match deleted {
+        Ok(Ok(done)) => done
+            .and_then(|()| owner.ledger.gone(entry.seq).map_err(CloudError::from))
+            .map_err(|e| e.to_string()),
+        Ok(Err(_)) => Err(format!("not deleted after {DELETE:?}")),
+        Err(_) => Err("a second signal ended the clean-up".into()),
+    };
+    done.err().map(|reason| Leak { entry, reason })
 }
 
 /// Ends what carries the run's mark and stands in no ledger: what a step or a script left running
@@ -170,8 +183,10 @@ pub(super) async fn discard(site: &BuildContext<'_>, machine: &str) {
     delete_now(site, |e| is_of(site, e, machine)).await;
 }
 
-/// The same for the staged source of a captured builder. A base is not the run's.
-pub(super) async fn retire_source(site: &BuildContext<'_>, source: &Image) {
+/// The same for a captured builder and its source, which is the run's if it was staged.
+pub(super) async fn retire_builder(site: &BuildContext<'_>, spent: Option<(String, Image)>) {
+    let Some((machine, source)) = spent else { return };
+    retire(site, &machine).await;
     delete_now(site, |e| e.kind == Kind::Image && e.id.as_ref() == Some(&source.id)).await;
 }
 

@@ -131,6 +131,12 @@ pub trait Connect: Send + Sync {
         target: &Target,
         deadline: Duration,
     ) -> Result<Arc<dyn Remote>, RemoteError>;
+
+    /// Whether a machine neither answers nor refuses at a port: it is off, or its network is. One
+    /// that cannot be asked is not said to be silent.
+    async fn is_silent(&self, _host: &str, _port: u16) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ mod shell;
 mod tests;
 mod wake;
 
+/// Time without an answer after which a machine is silent. The kernel asks twice in it.
+const SILENCE: Duration = Duration::from_secs(2);
 /// Bytes kept of a failed transfer's error output.
 const COMPLAINT: usize = 4 << 10;
 
@@ -46,6 +48,15 @@ impl Connect for Ssh {
         deadline: Duration,
     ) -> Result<Arc<dyn Remote>, RemoteError> {
         open(target, deadline, session::ALIVE).await
+    }
+
+    async fn is_silent(&self, host: &str, port: u16) -> bool {
+        use std::io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+        match tokio::time::timeout(SILENCE, tokio::net::TcpStream::connect((host, port))).await {
+            Err(_) => true,
+            Ok(Err(e)) => matches!(e.kind(), HostUnreachable | NetworkUnreachable | TimedOut),
+            Ok(Ok(_)) => false,
+        }
     }
 }
 

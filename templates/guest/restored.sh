@@ -11,9 +11,11 @@ fail() {
 
 date -s "@$NOW" >/dev/null || fail 'cannot set the clock'
 
-# Mixed in at once; where there is a Python, also used at once.
+# Mixed in at once, and by the question also used at once. Perl starts several times faster than Python.
 printf %s "$SEED" >/dev/urandom
-if python=$(command -v python3); then
+if perl=$(command -v perl); then
+    "$perl" -e 'open my $f, ">", "/dev/urandom"; ioctl $f, 0x5207, 0' 2>/dev/null
+elif python=$(command -v python3); then
     "$python" -I -S -c 'import fcntl; fcntl.ioctl(open("/dev/urandom", "wb"), 0x5207)' 2>/dev/null
 fi
 
@@ -31,8 +33,10 @@ for line in /proc/[0-9]*/cmdline; do
     pid=${line#/proc/}
     pid=${pid%/cmdline}
     case $mine in *" $pid "*) continue ;; esac
-    # By the title that sshd gives a process of a session; the listener has another.
-    title=$({ tr '\0' ' ' <"$line"; } 2>/dev/null) || continue
+    # By the title that sshd gives a process of a session; the listener has another. No other program is run for it: in an emulated
+    # machine that takes seconds for all processes. The title has no newline, so that `read` is not content.
+    title=
+    { read -r title <"$line"; } 2>/dev/null
     case $title in
         *'[listener]'*) ;;
         'sshd: '* | 'sshd-session: '*) kill "$pid" 2>/dev/null ;;

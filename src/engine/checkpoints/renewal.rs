@@ -15,9 +15,6 @@ use crate::text::shell;
 const SCRIPT: &str = include_str!("../../../templates/guest/restored.sh");
 /// Time limit of the script.
 const RENEWAL: Duration = Duration::from_secs(60);
-/// Time in which a machine that goes on takes its network up. A connection that is begun before is
-/// accepted for it, and never comes to it.
-const AWAKE: Duration = Duration::from_millis(600);
 /// Age of a state from which on its timers may be due, and packages be installed by one.
 const LONG: i64 = 600;
 
@@ -28,7 +25,6 @@ pub(super) async fn renewed(
     (keys, note): (&BuilderKeys, &Note),
 ) -> Result<Running, BuildError> {
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
-    site.cx.cancel.pause(AWAKE).await?;
     let remote = machine::reach(site, &machine, &note.target(&machine), deadline).await?;
     let script = script(keys, note);
     let done = site.cx.cancel.or(say_as_root(&*remote, &script, RENEWAL)).await?;

@@ -2,6 +2,9 @@
 use super::*;
 use crate::guest::{Command, Exit, OnOutput, OnProgress, Orphan, Stream, Transfer};
 
+/// Of the script that asks a machine to go off.
+const ASKED_OFF: &str = "image-factory-off ] ||";
+
 /// Machines that answer every script; some answers can be set.
 #[derive(Clone, Default)]
 pub(crate) struct Fake(pub Arc<Mutex<Answers>>);
@@ -33,6 +36,8 @@ pub(crate) struct Answers {
     pub orphans: Vec<Orphan>,
     /// Goes off by itself when it is asked to.
     pub goes_off: bool,
+    /// Nothing is heard of it once it was asked to.
+    pub falls_silent: bool,
     /// Restarts so far; a session of before is lost.
     pub restarts: u32,
     /// What was run, with the port of the machine.
@@ -88,6 +93,12 @@ impl Connect for Fake {
         }
         Ok(Arc::new(FakeRemote(self.clone(), target.port, answers.restarts)))
     }
+
+    async fn is_silent(&self, _: &str, port: u16) -> bool {
+        let answers = self.0.lock().unwrap();
+        let asked = |(of, script): &(u16, String)| *of == port && script.contains(ASKED_OFF);
+        answers.falls_silent && answers.scripts.iter().any(asked)
+    }
 }
 
 #[async_trait]
@@ -128,7 +139,7 @@ impl Remote for FakeRemote {
             answers.boots += u32::from(!answers.never_reboots);
             let id = format!("00000000-0000-4000-8000-{:012x}\n", answers.boots);
             output(Stream::Stdout, answer(&script, &id).as_bytes());
-        } else if script.contains("image-factory-off ] ||") && answers.goes_off {
+        } else if script.contains(ASKED_OFF) && answers.goes_off {
             output(Stream::Stdout, answer(&script, "going\n").as_bytes());
         } else if script.ends_with("\nid -u") {
             output(Stream::Stdout, answer(&script, "0\n").as_bytes());

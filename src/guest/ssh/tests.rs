@@ -51,6 +51,28 @@ impl Between {
     }
 }
 
+/// A machine that refuses is there, and so is one that answers.
+#[tokio::test]
+async fn a_machine_is_silent_that_neither_answers_nor_refuses() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    assert!(!Ssh.is_silent("127.0.0.1", port).await, "it refuses");
+    let listener = socket.listen(1).unwrap();
+    assert!(!Ssh.is_silent("127.0.0.1", port).await, "it answers");
+    // Those that wait for it to accept are as many as it keeps: it drops what comes after them.
+    let mut waiting = Vec::new();
+    let full = async {
+        loop {
+            waiting.push(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+        }
+    };
+    let full: Result<(), _> = tokio::time::timeout(Duration::from_millis(500), full).await;
+    assert!(full.is_err() && Ssh.is_silent("127.0.0.1", port).await);
+    drop(listener);
+    assert!(!Ssh.is_silent("127.0.0.1", port).await, "it refuses again");
+}
+
 /// Whether the process lives. One that nobody reaps is dead enough.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

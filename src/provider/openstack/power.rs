@@ -48,7 +48,7 @@ pub async fn shutdown(cloud: &OpenStack, cx: &RunCx, machine: &Machine) -> Resul
     };
     // Of one that is off already Nova says so.
     nova::stop(&cloud.api, &machine.id, &cx.cancel).await?;
-    let looks = wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(5));
+    let looks = wait(&what, &cx.cancel, cx.deadline(), Duration::from_secs(1));
     settle::until(looks, look).await.map(|server| cloud.seen.off.put(server))
 }
 

@@ -90,7 +90,8 @@ pub async fn power_on(
     let Start { hardware, port, overlay, hostname, memory } = start;
     cx.cancel.check()?;
     let what = format!("boot {}", place.name);
-    let network = network::start(cx, host.reach, place, port).await?;
+    let goes_on = memory.as_ref().map(|_| hardware.mac.as_str());
+    let network = network::start(cx, host.reach, place, (port, goes_on)).await?;
     let cmd = command((hardware, overlay), place, host.accel, &network);
     let cmd = match memory {
         Some(memory) => cmd.args(["-incoming", &format!("fd:{}", memory.as_raw_fd())]).hand(memory),

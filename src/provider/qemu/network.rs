@@ -158,16 +158,17 @@ fn resolvers(read: impl Fn(&str) -> Option<String>) -> Vec<Ipv4Addr> {
 }
 
 /// Starts the network of a machine whose SSH is reachable at `port` of 127.0.0.1 (0: a free one).
+/// `goes_on`: address of a machine that does not boot.
 pub async fn start(
     cx: &RunCx,
     reach: &Reach,
     place: &MachineDir,
-    port: u16,
+    (port, goes_on): (u16, Option<&str>),
 ) -> Result<Network, CloudError> {
     let why = match reach {
         Reach::Nowhere => return Ok(Network::of_qemu(port, true)),
         Reach::Open(why) => why.clone(),
-        Reach::Closed(means) => match twice(&cx.cancel, || carried(cx, means, place, port)).await {
+        Reach::Closed(means) => match twice(&cx.cancel, || carried(cx, means, place, (port, goes_on))).await {
             Ok(network) => return Ok(network),
             Err(CloudError::Cancelled(c)) => return Err(c.into()),
             Err(e) => e.to_string(),
@@ -203,7 +204,7 @@ async fn carried(
     cx: &RunCx,
     means: &Means,
     place: &MachineDir,
-    port: u16,
+    (port, goes_on): (u16, Option<&str>),
 ) -> Result<Network, CloudError> {
     let (run, name, what) = (&place.run, &place.name, what(place));
     let io = || CloudError::io(what.clone());
@@ -237,6 +238,7 @@ async fn carried(
             &world.as_raw_fd().to_string(),
         ])
         .args(means.resolvers.iter().flat_map(|r| ["--resolver".to_owned(), r.to_string()]))
+        .args(goes_on.into_iter().flat_map(|mac| ["--mac", mac]))
         .args(
             place.growing().into_iter().flat_map(|file| ["--bound".into(), file.into_os_string()]),
         )

@@ -83,8 +83,28 @@ fn port(packet: &[u8]) -> Option<(u8, u16)> {
     Some((protocol, u16::from_be_bytes([port[0], port[1]])))
 }
 
+/// A frame as on the wire in which a guest asks for the address of its router. `passt` sends to a
+/// guest by the address that it saw in a frame of it, and to all before: the guest's TCP drops that.
+/// A machine that boots asks for its lease first; one that goes on from a checkpoint may be silent
+/// for seconds.
+fn introduction(mac: [u8; 6]) -> Vec<u8> {
+    let (guest, router) = ([10, 0, 2, 15], [10, 0, 2, 2]);
+    let ethernet = [&[0xff; 6], &mac[..], &ARP].concat();
+    // Ethernet and IPv4, their lengths, and that it is a question.
+    let kinds = [0, 1, 8, 0, 6, 4, 0, 1];
+    let frame = [&ethernet[..], &kinds, &mac, &guest, &[0; 6], &router].concat();
+    let length = u32::try_from(frame.len()).expect("it is 42").to_be_bytes();
+    [&length[..], &frame].concat()
+}
+
+/// The bytes of `52:54:00:12:34:56`.
+pub fn mac_bytes(text: &str) -> Option<[u8; 6]> {
+    let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
+    bytes.collect::<Option<Vec<u8>>>()?.try_into().ok()
+}
+
 /// Forwards frames until one side closes, and bounds the size of `files`. `guest` leads to QEMU,
-/// `world` to `passt`.
+/// `world` to `passt`, which is told of a guest with the address `mac`.
 ///
 /// # Errors
 ///
@@ -94,7 +114,11 @@ pub fn carry(
     world: UnixStream,
     resolvers: Vec<Ipv4Addr>,
     files: Vec<PathBuf>,
+    mac: Option<[u8; 6]>,
 ) -> io::Result<()> {
+    if let Some(mac) = mac {
+        (&world).write_all(&introduction(mac))?;
+    }
     // The factory may be gone, where a machine was kept; this lasts as long as the machine. It ends
     // with the process.
     std::thread::spawn(move || {

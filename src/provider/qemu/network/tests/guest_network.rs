@@ -70,7 +70,7 @@ async fn bench() -> Bench {
 
 impl Bench {
     async fn start(&self, reach: &Reach, words: &str) -> Guest {
-        let network = start(&self.cx, reach, &self.place, 0).await.unwrap();
+        let network = start(&self.cx, reach, &self.place, (0, None)).await.unwrap();
         let files = tiny_guest().await;
         let choice = accel::choose(Accel::Tcg, "", self.dir.path(), &self.cx.cancel).await.unwrap();
         let mut cmd = boot::command((&self.hardware, OVERLAY), &self.place, &choice, &network);
