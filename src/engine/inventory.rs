@@ -15,10 +15,16 @@ use crate::guest::Target;
 const ITSELF: &str = "auto_silent";
 
 /// Prints path and version of the Python that Ansible would choose. Ansible's discovery costs two
-/// logins and a Python start per playbook; this uses the open session.
+/// logins and a Python start per playbook; this uses the open session, and the name of the program
+/// where that has the version.
 const SCRIPT: &str = r#"p=$(command -v python3) || exit 0
 printf '%s\n' "$p"
-"$p" -c 'import sys; print("%d.%d" % sys.version_info[:2])'"#;
+named=$(readlink -f "$p" 2>/dev/null)
+named=${named##*/python}
+case $named in
+    3.[0-9] | 3.[0-9][0-9]) printf '%s\n' "$named" ;;
+    *) exec "$p" -c 'import sys; print("%d.%d" % sys.version_info[:2])' ;;
+esac"#;
 
 /// Python on the builder.
 #[derive(Debug, PartialEq)]

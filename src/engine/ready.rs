@@ -19,9 +19,7 @@ pub(super) async fn builder(
     deadline: Instant,
 ) -> Result<(), BuildError> {
     site.cx.events.doing(format!("waiting for the package manager of {}", running.machine.name));
-    let limit = deadline.saturating_duration_since(Instant::now()).clamp(REST, LIMIT);
-    let script =
-        format!("LIMIT={}\n{}", limit.as_secs(), include_str!("../../templates/guest/ready.sh"));
+    let (script, limit) = script(deadline);
     let said = match site.cx.cancel.or(say_as_root(&*running.remote, &script, limit + REST)).await?
     {
         Ok(said) => said,
@@ -33,7 +31,20 @@ pub(super) async fn builder(
             return Err(machine::not_ready(site, &running.machine, reason).await);
         }
     };
-    match told(&said) {
+    tell(site, &said);
+    Ok(())
+}
+
+/// The script, and the longest time that it waits.
+pub(super) fn script(deadline: Instant) -> (String, Duration) {
+    let limit = deadline.saturating_duration_since(Instant::now()).clamp(REST, LIMIT);
+    let script = include_str!("../../templates/guest/ready.sh");
+    (format!("LIMIT={}\n{script}", limit.as_secs()), limit)
+}
+
+/// Tells of what the script waited for.
+pub(super) fn tell(site: &BuildContext<'_>, said: &str) {
+    match told(said) {
         Some((false, seconds, who)) => site
             .cx
             .events
@@ -46,7 +57,6 @@ pub(super) async fn builder(
         }
         None => {}
     }
-    Ok(())
 }
 
 /// `waited 12 /usr/bin/apt-get update`: whether it is still locked, for how long, and by whom.

@@ -14,10 +14,20 @@ date -s "@$NOW" >/dev/null || fail 'cannot set the clock'
 # Mixed in at once, and by the question also used at once. Perl starts several times faster than Python.
 printf %s "$SEED" >/dev/urandom
 if perl=$(command -v perl); then
+    # shellcheck disable=SC2016 # it is Perl's
     "$perl" -e 'open my $f, ">", "/dev/urandom"; ioctl $f, 0x5207, 0' 2>/dev/null
 elif python=$(command -v python3); then
     "$python" -I -S -c 'import fcntl; fcntl.ioctl(open("/dev/urandom", "wb"), 0x5207)' 2>/dev/null
+else
+    fail 'without perl and python3 it gets no fresh randomness'
 fi
+
+# sshd reads its configuration again with the new key. What was written since it did would be in force, and is not in the machine that
+# is booted and takes the same steps.
+for file in /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*; do
+    # shellcheck disable=SC3013 # dash, bash and busybox have it
+    [ ! "$file" -nt /run/sshd.pid ] || [ ! -e /run/sshd.pid ] || fail "sshd has not read $file so far"
+done
 
 # The processes above this script are this session's.
 mine=" $$ "
@@ -57,15 +67,22 @@ fi
 
 replaced=0
 # "TYPE BASE64" has no character that means something to sed, and none that ends the expression.
+replace() {
+    if [ -f "$1" ] && grep -qF "$OLD_LOGIN" "$1"; then
+        # Into the same file: its owner and mode stay.
+        text=$(sed "s|${OLD_LOGIN}[^,]*\$|$LOGIN $COMMENT|" "$1")
+        printf '%s\n' "$text" >"$1" || fail "cannot write $1"
+        replaced=$((replaced + 1))
+    fi
+}
+# Where tidy.sh looks for it.
 for home in $(getent passwd | cut -d: -f6 | sort -u); do
     for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
-        if [ -f "$file" ] && grep -qF "$OLD_LOGIN" "$file"; then
-            # Into the same file: its owner and mode stay.
-            text=$(sed "s|${OLD_LOGIN}[^,]*\$|$LOGIN $COMMENT|" "$file")
-            printf '%s\n' "$text" >"$file" || fail "cannot write $file"
-            replaced=$((replaced + 1))
-        fi
+        replace "$file"
     done
+done
+for file in /etc/ssh/authorized_keys /etc/ssh/authorized_keys/* /etc/ssh/authorized_keys.d/*; do
+    replace "$file"
 done
 [ "$replaced" -gt 0 ] || fail 'the login key of the checkpoint is in no authorized_keys'
 

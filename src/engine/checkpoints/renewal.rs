@@ -13,7 +13,7 @@ use crate::provider::Machine;
 use crate::text::shell;
 
 const SCRIPT: &str = include_str!("../../../templates/guest/restored.sh");
-/// Time limit of the script.
+/// Least time for the script, however late it is begun.
 const RENEWAL: Duration = Duration::from_secs(60);
 /// Age of a state from which on its timers may be due, and packages be installed by one.
 const LONG: i64 = 600;
@@ -26,19 +26,22 @@ pub(super) async fn renewed(
 ) -> Result<Running, BuildError> {
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     let remote = machine::reach(site, &machine, &note.target(&machine), deadline).await?;
-    let script = script(keys, note);
-    let done = site.cx.cancel.or(say_as_root(&*remote, &script, RENEWAL)).await?;
-    if let Err(e) = done {
-        let reason = format!("it does not take the keys of this run: {e}");
-        return Err(machine::not_ready(site, &machine, reason).await);
+    let made = note.ran.iter().max().copied().unwrap_or_default();
+    let is_old = Timestamp::now().duration_since(made).as_secs() > LONG;
+    // In one call: an emulated machine takes a second for another.
+    let (ready, waits) = ready::script(deadline);
+    let (then, waits) = if is_old { (ready.as_str(), waits) } else { ("", Duration::ZERO) };
+    let script = [script(keys, note).as_str(), then].concat();
+    let limit = deadline.saturating_duration_since(Instant::now()).max(RENEWAL) + waits;
+    match site.cx.cancel.or(say_as_root(&*remote, &script, limit)).await? {
+        Ok(said) => ready::tell(site, &said),
+        Err(e) => {
+            let reason = format!("it does not take the keys of this run: {e}");
+            return Err(machine::not_ready(site, &machine, reason).await);
+        }
     }
     let target = keys.target(&machine, &site.plan.ssh_user);
-    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
-    let made = note.ran.iter().max().copied().unwrap_or_default();
-    if Timestamp::now().duration_since(made).as_secs() > LONG {
-        ready::builder(site, &running, deadline).await?;
-    }
-    Ok(running)
+    Ok(Running { machine, target, remote, watch: Default::default(), reads: None })
 }
 
 fn script(keys: &BuilderKeys, note: &Note) -> String {

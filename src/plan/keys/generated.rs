@@ -1,6 +1,7 @@
 //! Generated definitions, each with one change: the keys of the steps that it concerns differ, and
 //! of those after them; all others stay.
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::super::tests::{facts, request};
@@ -44,8 +45,8 @@ struct Written {
 impl Written {
     fn any(dice: &mut Dice) -> Self {
         let kind = [Shell, Script, Upload, Ansible, Reboot][dice.below(5)];
-        let env = (matches!(kind, Shell | Script | Ansible) && dice.below(2) == 0)
-            .then(|| dice.below(9));
+        let env =
+            (matches!(kind, Shell | Script | Ansible) && dice.below(2) == 0).then(|| dice.below(9));
         Self { kind, of: dice.below(3), env, retries: 0 }
     }
 
@@ -95,7 +96,10 @@ impl Tree {
     fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(&path, text).unwrap();
+        if text.starts_with("#!") {
+            fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
     }
 
     fn plan(&self) -> Plan {
@@ -166,7 +170,8 @@ impl Tree {
                     _ => self.steps.insert(at, Written::any(dice)),
                 }
                 let longest = before.len().max(self.steps.len());
-                let own = (0..longest).find(|at| before.get(*at) != self.steps.get(*at));
+                let is = |steps: &[Written], at: usize| steps.get(at).map(Written::yaml);
+                let own = (0..longest).find(|at| is(&before, *at) != is(&self.steps, *at));
                 let all = |own: usize| playbook.map_or(own, |playbook| own.min(playbook));
                 (format!("{before:?} to be {:?}", self.steps), [own.map(all), own])
             }

@@ -168,11 +168,13 @@ pub async fn start(
     let why = match reach {
         Reach::Nowhere => return Ok(Network::of_qemu(port, true)),
         Reach::Open(why) => why.clone(),
-        Reach::Closed(means) => match twice(&cx.cancel, || carried(cx, means, place, (port, goes_on))).await {
-            Ok(network) => return Ok(network),
-            Err(CloudError::Cancelled(c)) => return Err(c.into()),
-            Err(e) => e.to_string(),
-        },
+        Reach::Closed(means) => {
+            match twice(&cx.cancel, || carried(cx, means, place, (port, goes_on))).await {
+                Ok(network) => return Ok(network),
+                Err(CloudError::Cancelled(c)) => return Err(c.into()),
+                Err(e) => e.to_string(),
+            }
+        }
     };
     let name = &place.name;
     cx.events

@@ -79,12 +79,22 @@ async fn goes_on(cloud: &Local, cx: &RunCx, place: &MachineDir) -> Result<(), Cl
     let within = cx.within(READ);
     let mut wait = within.wait(&what, POLL);
     loop {
-        let told = cloud.turns.ask(place, "query-status").await.map_err(refused)?;
+        let told = match cloud.turns.ask(place, "query-status").await {
+            // While it reads, and on a busy host, it may not answer in time.
+            Err(QmpError::Deadline { .. }) => {
+                wait.pause().await?;
+                continue;
+            }
+            told => told.map_err(refused)?,
+        };
         match told.get("status").and_then(Value::as_str).unwrap_or_default() {
             "running" => return Ok(()),
             "paused" | "postmigrate" => {
-                let cont = cloud.turns.tell(place, "cont", json!({})).await;
-                return cont.map(drop).map_err(refused);
+                match cloud.turns.tell(place, "cont", json!({})).await {
+                    // What became of it, the next look shows.
+                    Err(QmpError::Deadline { .. }) => wait.pause().await?,
+                    told => return told.map(drop).map_err(refused),
+                }
             }
             "inmigrate" | "prelaunch" => wait.pause().await?,
             other => return Err(CloudError::refused(&what, format!("QEMU says `{other}`"))),
