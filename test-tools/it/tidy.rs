@@ -15,6 +15,7 @@ use ssh_key::PublicKey;
 
 mod debian;
 mod redhat;
+mod restored;
 
 /// The builder's, wherever a tree keeps it.
 const ID: &str = "0d1e5a2f7c3b4e6f8a9b0c1d2e3f4a5b";
