@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::factory::Setup;
 use super::heat::heat_accepts;
 use super::outcome::{RetainedMachine, RunError, RunOutcome};
-use super::retention::prune_family;
+use super::retention::{expire_checkpoints, prune_family};
 use super::run::Begun;
 use crate::engine::run_dir::Record;
 use crate::engine::{BuildError, Built, Goal, Outcome as Ended};
@@ -50,6 +50,9 @@ impl Ending<'_> {
         }
         if let (true, Some(image)) = (prunes, &image) {
             prune_family(self.setup, self.plan, image, cx).await;
+        }
+        if self.bundle.checkpoints && cx.cancel.check().is_ok() {
+            expire_checkpoints(self.setup, cx).await;
         }
         let retained = |opened| RetainedMachine {
             opened,

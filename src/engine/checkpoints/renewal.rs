@@ -38,7 +38,7 @@ pub(super) async fn renewed(
     }
     let target = keys.target(&machine, &site.plan.ssh_user);
     let running = Running { machine, target, remote, watch: Default::default(), reads: None };
-    let made = note.ran.iter().max().copied().unwrap_or_default();
+    let made = note.past.ran.iter().max().copied().unwrap_or_default();
     if Timestamp::now().duration_since(made).as_secs() > LONG {
         ready::builder(site, &running, deadline).await?;
     }
