@@ -30,11 +30,7 @@ pub(super) async fn removed(
 /// `name`: that of the machine now.
 pub(super) fn script(traces: &Traces, name: &str) -> String {
     let login = plain_key(&traces.login);
-    let values = [
-        ("OLD_LOGIN", login.trim()),
-        ("OLD_NAME", &traces.name),
-        ("NAME", name),
-    ];
+    let values = [("OLD_LOGIN", login.trim()), ("OLD_NAME", &traces.name), ("NAME", name)];
     let values = values.map(|(name, value)| format!("{name}={}\n", shell::quoted(value)));
     [values.concat().as_str(), SCRIPT].concat()
 }
