@@ -33,6 +33,6 @@ fi
 
 # What was installed has taken the name of its machine, as it would have taken this one. Links are not followed.
 [ "$OLD_NAME" != "$NAME" ] || exit 0
-grep -rlIF --devices=skip -e "$OLD_NAME" /etc 2>/dev/null | while IFS= read -r file; do
+grep -rlIF --devices=skip -e "$OLD_NAME" /etc /var/cache/debconf /var/spool 2>/dev/null | while IFS= read -r file; do
     sed -i "s/$OLD_NAME/$NAME/g" "$file" || exit 1
-done || fail "cannot write the name of this machine below /etc"
+done || fail "cannot write the name of this machine"

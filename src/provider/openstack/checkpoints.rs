@@ -40,7 +40,8 @@ pub struct Shelf {
 struct Saving {
     run: String,
     server: String,
-    begin: Instant,
+    /// How long the build waited for Nova to take the content.
+    took: Duration,
     record: Record,
 }
 
@@ -138,7 +139,8 @@ impl Checkpoints for OpenStack {
         }
         let (key, about, note) = (new.key.to_owned(), new.about.to_owned(), new.note.clone());
         let record = Record { image, place, key, flavor, about, made: Timestamp::now(), note };
-        self.shelf.put(Saving { run: cx.run.clone(), server: server.id, begin, record });
+        let took = begin.elapsed();
+        self.shelf.put(Saving { run: cx.run.clone(), server: server.id, took, record });
         Ok(Saved::Kept)
     }
 
@@ -196,7 +198,7 @@ impl OpenStack {
 
 /// Waits until the image has its content; from then on it is no run's.
 async fn finish(cloud: &OpenStack, cx: &RunCx, saving: Saving) -> Result<(), CloudError> {
-    let Saving { server, begin, record, .. } = saving;
+    let Saving { server, took, record, .. } = saving;
     let (id, what) = (record.image.as_str(), format!("keep {}", record.about));
     let unfinished = Unfinished { id, what: &what, server: Some(&server) };
     let image = capture::finished(cloud, cx, &unfinished).await?;
@@ -225,10 +227,10 @@ async fn finish(cloud: &OpenStack, cx: &RunCx, saving: Saving) -> Result<(), Clo
     }
     cx.ledger.keep(Kind::Image, id)?;
     cx.events.note(format!(
-        "{} is kept as image {id}, {} MiB, {} s after it was begun",
+        "{} is kept as image {id}, {} MiB; the build waited {:.1} s for it",
         record.about,
         bytes.div_ceil(1 << 20),
-        begin.elapsed().as_secs()
+        took.as_secs_f64()
     ));
     Ok(())
 }

@@ -158,12 +158,14 @@ fn what_another_run_left_is_removed() {
     write("/etc/mailname", "factory-r1-builder.novalocal\n");
     write("/etc/postfix/main.cf", "myhostname = factory-r1-builder\nrelayhost =\n");
     write("/etc/other", "factory-r9-builder\n");
+    write("/var/spool/postfix/etc/hosts", "127.0.1.1 factory-r1-builder\n");
     let root = dir.path().display().to_string();
     let getent =
         format!("getent() {{ printf 'a:x:0:0::{root}/root:\nb:x:1:1::{root}/home/debian:\n'; }}\n");
     let script = traces::script(&traces, "factory-r2-builder")
         .replace("/var/lib/cloud", &format!("{root}/var/lib/cloud"))
-        .replace("/etc", &format!("{root}/etc"));
+        .replace("/var/spool", &format!("{root}/var/spool"))
+        .replace(" /etc", &format!(" {root}/etc"));
     let run = || {
         let out =
             std::process::Command::new("sh").args(["-c", &(getent.clone() + &script)]).output();
@@ -178,5 +180,6 @@ fn what_another_run_left_is_removed() {
     assert_eq!(read("/etc/mailname"), "factory-r2-builder.novalocal\n");
     assert_eq!(read("/etc/postfix/main.cf"), "myhostname = factory-r2-builder\nrelayhost =\n");
     assert_eq!(read("/etc/other"), "factory-r9-builder\n");
+    assert_eq!(read("/var/spool/postfix/etc/hosts"), "127.0.1.1 factory-r2-builder\n");
     run();
 }
