@@ -51,9 +51,7 @@ impl Ending<'_> {
         if let (true, Some(image)) = (prunes, &image) {
             prune_family(self.setup, self.plan, image, cx).await;
         }
-        if self.bundle.checkpoints && cx.cancel.check().is_ok() {
-            expire_checkpoints(self.setup, cx).await;
-        }
+        expire_checkpoints(self.setup, self.bundle, cx).await;
         let retained = |opened| RetainedMachine {
             opened,
             run: self.plan.run.clone(),

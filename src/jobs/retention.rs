@@ -4,6 +4,7 @@ use super::factory::Setup;
 use crate::engine::checkpoints::OLDEST;
 use crate::engine::run_dir::bases_of_live_runs;
 use crate::lifecycle::prune::{self, Pruned, Stopped};
+use crate::model::definition::Definition;
 use crate::model::event::Events;
 use crate::model::family::{Policy, PruneAction};
 use crate::model::image::Image;
@@ -34,9 +35,14 @@ pub(super) async fn prune_family(setup: Setup<'_>, plan: &Plan, image: &Image, c
     tell(&cx.events, &families[0], prune::prune(&*setup.factory.provider, cx, request).await);
 }
 
-/// Removes the checkpoints of the cloud that are over.
-pub(super) async fn expire_checkpoints(setup: Setup<'_>, cx: &RunCx) {
-    let Some(cloud) = setup.factory.provider.checkpoints() else { return };
+/// Removes the checkpoints of the cloud that are over, if the definition keeps some.
+pub(super) async fn expire_checkpoints(setup: Setup<'_>, bundle: &Definition, cx: &RunCx) {
+    let Some(cloud) = setup.factory.provider.checkpoints().filter(|_| bundle.checkpoints) else {
+        return;
+    };
+    if cx.cancel.check().is_err() {
+        return;
+    }
     match cloud.expire(cx, OLDEST, false).await {
         Ok(expired) => {
             for Expired { id, about, why } in expired {
