@@ -92,6 +92,9 @@ pub enum Command {
     /// An image that a person made active again (`image deprecate --undo`) stays until a person
     /// deprecates it.
     ///
+    /// On OpenStack it also deletes checkpoints that are older than a week, and those of a step
+    /// that has a newer one.
+    ///
     /// The exit code is 0 even if there is nothing to prune, 2 if neither --keep nor a definition
     /// gives the number to keep, 10 if a definition that would give it is invalid (families of
     /// valid ones are pruned all the same), and 20 for a family that has neither an image nor a

@@ -8,14 +8,18 @@ use ssh_key::{PrivateKey, PublicKey};
 use super::answer::{self, NoAnswer, say};
 use super::{
     BuildContext, BuildError, Goal, SshAccess, checkpoints, cloud_init, console, pool, ready,
-    signs, tidy, watch,
+    signs, watch,
 };
-use crate::guest::{Remote, RemoteError, Target, keys};
-use crate::model::image::{self, Image};
+use crate::guest::{Remote, Target, keys};
+use crate::model::image::Image;
 use crate::model::placement::{Placement, Security};
 use crate::model::units::GIB;
 use crate::plan::MachinePlan;
-use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement, Power};
+use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement};
+
+mod capture;
+
+pub(super) use capture::capture;
 
 /// A machine with an open session.
 pub struct Running {
@@ -164,6 +168,16 @@ pub(super) async fn boot_builder(
     let keys = BuilderKeys::new(&site.plan.run);
     let user_data = cloud_init::builder_user_data(keys.login.public_key(), &keys.host);
     let machine = boot(site, wanted, (base, 0), user_data).await?;
+    came_up(site, machine, &keys).await
+}
+
+/// A builder that was just booted with user data of these keys, once it is ready for its first
+/// step.
+pub(super) async fn came_up(
+    site: &BuildContext<'_>,
+    machine: Machine,
+    keys: &BuilderKeys,
+) -> Result<Running, BuildError> {
     shows_consoles(site, &machine).await?;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     let running =
@@ -402,88 +416,6 @@ pub(super) async fn cloud_init_done(
             Err(not_ready(site, &running.machine, reason).await)
         }
     }
-}
-
-/// Time limit for asking a machine to power itself off.
-const ASKING: Duration = Duration::from_secs(20);
-
-/// Asks the machine to power itself off. A cloud that is asked may cut the power of a machine that
-/// takes its time: Nova does after a minute, whatever is written meanwhile.
-async fn goes_off(site: &BuildContext<'_>, remote: &dyn Remote) -> Result<bool, BuildError> {
-    let asked = site.cx.cancel.or(answer::word(remote, tidy::ASK_OFF, ASKING)).await?;
-    Ok(match asked {
-        Ok(word) => word == "going",
-        // With the answer.
-        Err(NoAnswer::Remote(RemoteError::Lost(_))) => true,
-        Err(_) => false,
-    })
-}
-
-/// Waits until a machine is off that goes off by itself, or silent. One that is neither in time is
-/// the cloud's to stop, as is one whose cloud does not tell.
-async fn off(site: &BuildContext<'_>, machine: &Machine) -> Result<(), BuildError> {
-    let limit = Duration::from_secs(site.plan.timeouts.shutdown);
-    let begin = Instant::now();
-    let over = async {
-        tokio::select! {
-            biased;
-            is_off = is_off(site, machine) => is_off,
-            () = falls_silent(site, machine) => Ok(()),
-        }
-    };
-    let over = tokio::time::timeout(limit, over).await;
-    over.unwrap_or_else(|_| {
-        site.cx.events.warn(format!(
-            "{} did not power itself off within {} s: the cloud stops it",
-            machine.name,
-            begin.elapsed().as_secs()
-        ));
-        Ok(())
-    })
-}
-
-async fn is_off(site: &BuildContext<'_>, machine: &Machine) -> Result<(), BuildError> {
-    loop {
-        match site.cx.cancel.or(site.cloud.compute().power(machine)).await? {
-            Ok(Power::On) | Err(_) => {}
-            Ok(Power::Off | Power::Stuck(_) | Power::Gone(_)) => return Ok(()),
-        }
-        site.cx.cancel.pause(site.cloud.compute().poll_interval()).await?;
-    }
-}
-
-/// A machine that goes off takes its network down last of all but its file systems. Nova notices
-/// that it is off 15 s later, and at once when it is told to stop it. Source:
-/// nova.virt.libvirt.host, the delay of a stopped event.
-async fn falls_silent(site: &BuildContext<'_>, machine: &Machine) {
-    while !site.connect.is_silent(&machine.host, machine.port).await {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// Shuts the machine down and makes a staged image of its disk.
-pub(super) async fn capture(
-    site: &BuildContext<'_>,
-    builder: Running,
-) -> Result<Image, BuildError> {
-    let Running { machine, remote, .. } = builder;
-    site.cx.events.doing(format!("shutting {} down", machine.name));
-    let goes = goes_off(site, &*remote).await?;
-    drop(remote);
-    if goes {
-        off(site, &machine).await?;
-    }
-    site.cloud
-        .compute()
-        .shutdown(&site.cx.within(Duration::from_secs(site.plan.timeouts.shutdown)), &machine)
-        .await?;
-    site.cx.events.doing("capturing the disk");
-    let name = format!("{}{}", site.plan.run, image::STAGED);
-    Ok(site
-        .cloud
-        .compute()
-        .capture(&site.cx.within(Duration::from_secs(site.plan.timeouts.capture)), &machine, &name)
-        .await?)
 }
 
 #[cfg(test)]

@@ -98,6 +98,7 @@ pub enum Built {
 pub async fn build(site: &BuildContext<'_>) -> Outcome {
     let mut up = None;
     let result = line(site, &mut up).await;
+    checkpoints::settle(site, checkpoints::SETTLE).await;
     // A machine that filled the disk is not left to it.
     // Nor does a publication whose checks were passed leave anything to look at in it, nor a cloud
     // that lost it.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::factory::Setup;
 use super::heat::heat_accepts;
 use super::outcome::{RetainedMachine, RunError, RunOutcome};
-use super::retention::prune_family;
+use super::retention::{expire_checkpoints, prune_family};
 use super::run::Begun;
 use crate::engine::run_dir::Record;
 use crate::engine::{BuildError, Built, Goal, Outcome as Ended};
@@ -51,6 +51,7 @@ impl Ending<'_> {
         if let (true, Some(image)) = (prunes, &image) {
             prune_family(self.setup, self.plan, image, cx).await;
         }
+        expire_checkpoints(self.setup, self.bundle, cx).await;
         let retained = |opened| RetainedMachine {
             opened,
             run: self.plan.run.clone(),

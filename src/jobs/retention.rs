@@ -1,12 +1,16 @@
-//! The family of a published image is kept at the size that its bundle says.
+//! The family of a published image is kept at the size that its bundle says, and checkpoints that
+//! are images go when nobody begins from them any more.
 use super::factory::Setup;
+use crate::engine::checkpoints::OLDEST;
 use crate::engine::run_dir::bases_of_live_runs;
 use crate::lifecycle::prune::{self, Pruned, Stopped};
+use crate::model::definition::Definition;
 use crate::model::event::Events;
 use crate::model::family::{Policy, PruneAction};
 use crate::model::image::Image;
 use crate::plan::Plan;
 use crate::provider::RunCx;
+use crate::provider::checkpoints::Expired;
 
 /// Keeps the family of `image`, which this run has published, at the size that its definition says.
 /// The image is published whatever becomes of others, so that nothing in here fails a build.
@@ -29,6 +33,24 @@ pub(super) async fn prune_family(setup: Setup<'_>, plan: &Plan, image: &Image, c
         dry_run: false,
     };
     tell(&cx.events, &families[0], prune::prune(&*setup.factory.provider, cx, request).await);
+}
+
+/// Removes the checkpoints of the cloud that are over, if the definition keeps some.
+pub(super) async fn expire_checkpoints(setup: Setup<'_>, bundle: &Definition, cx: &RunCx) {
+    let Some(cloud) = setup.factory.provider.checkpoints().filter(|_| bundle.checkpoints) else {
+        return;
+    };
+    if cx.cancel.check().is_err() {
+        return;
+    }
+    match cloud.expire(cx, OLDEST, false).await {
+        Ok(expired) => {
+            for Expired { id, about, why } in expired {
+                cx.events.note(format!("deletes the checkpoint of {about}, image {id}: {why}"));
+            }
+        }
+        Err(e) => cx.events.warn(format!("checkpoints are not pruned: {e}")),
+    }
 }
 
 /// Says what was done, before what stopped it.

@@ -59,6 +59,8 @@ pub struct Definition {
     pub keep: Option<u32>,
     /// Number of warm builders that are kept for the builds of this definition.
     pub warm: u32,
+    /// Keep states of builders on a cloud where each is an image.
+    pub checkpoints: bool,
     /// Disabled parts of tidy (see [`TIDY_PARTS`]).
     pub tidy_off: Vec<String>,
     /// Enabled optional parts of tidy (see [`TIDY_ASKED`]).

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 mod provenance;
 
-pub use provenance::{Provenance, SNAPSHOT, STAGED, STAGED_SOURCE, is_staged_name, tell_copies};
+pub use provenance::{
+    Provenance, SNAPSHOT, STAGED, STAGED_CHECKPOINT, STAGED_SOURCE, is_staged_name, tell_copies,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -270,6 +272,10 @@ pub const ADMIN_USER: &str = "os_admin_user";
 pub const FAMILY: &str = "factory_family";
 pub const RUN: &str = "factory_run";
 pub const STATE: &str = "factory_state";
+/// Value of [`STATE`] of an image that is a kept checkpoint, and nothing else.
+pub const KEPT_CHECKPOINT: &str = "checkpoint";
+/// What a kept checkpoint is found by.
+pub const CHECKPOINT: &str = "factory_checkpoint";
 pub const BASE: &str = "factory_base";
 pub const COMMIT: &str = "factory_commit";
 /// Digest of the definition's files, in hex.

@@ -28,7 +28,8 @@ pub trait Artifacts: Send + Sync {
         publication: &Publication,
     ) -> Result<Image, CloudError>;
 
-    /// Images with the factory's properties, newest first. Includes staged and foreign ones.
+    /// Images with the factory's properties, newest first. Includes staged and foreign ones, and no
+    /// checkpoints.
     async fn list(&self) -> Result<Vec<Image>, CloudError>;
 
     /// Why an image cannot be read, in words, for each that [`list`](Self::list) leaves out for it.

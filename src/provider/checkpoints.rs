@@ -1,10 +1,22 @@
 //! Checkpoints: states of machines, kept so that other machines begin from them.
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{BootSpec, CloudError, Machine, RunCx};
 
-/// A kept state of a machine: its memory and its disk. Has no `Debug`: its note holds keys.
+/// What a state is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// Memory and disk. A restored machine goes on, with the keys of its time.
+    Memory,
+    /// The disk alone. A restored machine boots, and cloud-init takes the keys of its user data.
+    /// Steps that took less than `worth` together are run again sooner than their state is kept.
+    Disk { worth: Duration },
+}
+
+/// A kept state of a machine. Has no `Debug`: its note may hold keys.
 #[derive(Clone)]
 pub struct Checkpoint {
     pub id: String,
@@ -23,6 +35,15 @@ pub struct NewCheckpoint<'a> {
     pub note: serde_json::Value,
 }
 
+/// A state that was removed, or would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    pub id: String,
+    /// As it was given to [`Checkpoints::save`]; its name in the store where that is not known.
+    pub about: String,
+    pub why: String,
+}
+
 /// Whether a state was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Saved {
@@ -35,6 +56,8 @@ pub enum Saved {
 /// disk, and the hypervisor that reads it.
 #[async_trait]
 pub trait Checkpoints: Send + Sync {
+    fn keeps(&self) -> Keeps;
+
     /// States with this key of a machine like `spec`, newest first.
     async fn find(
         &self,
@@ -43,8 +66,8 @@ pub trait Checkpoints: Send + Sync {
         key: &str,
     ) -> Result<Vec<Checkpoint>, CloudError>;
 
-    /// A machine named as `spec` says, in this state. Its SSH server answers as it did then: with
-    /// the keys of that time, and with that time on its clock.
+    /// A machine named as `spec` says, in this state. If its memory was kept, its SSH server
+    /// answers as it did then: with the keys of that time, and with that time on its clock.
     ///
     /// A state that is damaged is refused, and not found any more.
     async fn restore(
@@ -54,11 +77,30 @@ pub trait Checkpoints: Send + Sync {
         checkpoint: &Checkpoint,
     ) -> Result<Machine, CloudError>;
 
-    /// Keeps the state of a running machine, which pauses meanwhile and then goes on.
+    /// Keeps the state of a running machine, which may pause meanwhile and then goes on. It may
+    /// still be written when this returns: see [`Self::settle`].
     async fn save(
         &self,
         cx: &RunCx,
         machine: &Machine,
         new: &NewCheckpoint<'_>,
     ) -> Result<Saved, CloudError>;
+
+    /// Waits until the states that the run has saved are whole. One that does not become whole is
+    /// deleted, or stays the run's. Called before a machine whose state was saved is turned off.
+    async fn settle(&self, _cx: &RunCx) -> Result<(), CloudError> {
+        Ok(())
+    }
+
+    /// Removes states older than `oldest`, and those of a step of which there is a newer one,
+    /// unless a machine uses them. With `dry_run` it removes nothing. A cloud that bounds their
+    /// size by itself has nothing to do.
+    async fn expire(
+        &self,
+        _cx: &RunCx,
+        _oldest: Duration,
+        _dry_run: bool,
+    ) -> Result<Vec<Expired>, CloudError> {
+        Ok(Vec::new())
+    }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // tests start the program and its tools as a user does
 
 mod base;
+mod checkpoints;
 mod contract;
 mod devcloud;
 mod foreign;

@@ -3,13 +3,14 @@ use std::process::ExitCode;
 
 use super::{json, no_family};
 use crate::cli::{Context, Failure, LoadResult, err, findings, out};
+use crate::engine::checkpoints::OLDEST;
 use crate::engine::run_dir;
 use crate::frontend::build_vars;
 use crate::lifecycle::prune::{self, Pruned, Stopped};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::family::{self, Policy, PruneAction};
-
+use crate::provider::checkpoints::Expired;
 use crate::provider::{Provider, RunCx};
 
 #[derive(clap::Args)]
@@ -34,8 +35,9 @@ pub async fn run(
     cloud: &dyn Provider,
     args: &Args,
 ) -> Result<ExitCode, Failure> {
-    let Chosen { families, unsound } = policies(context, cloud, args).await?;
     let cx = RunCx::outside(context.cancel.clone());
+    checkpoints(context, cloud, &cx, args.dry_run).await?;
+    let Chosen { families, unsound } = policies(context, cloud, args).await?;
     let building = run_dir::bases_of_live_runs(&context.home)
         .map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
     let request = prune::Request {
@@ -68,6 +70,22 @@ pub async fn run(
         (true, false) => 10,
         (true, true) => 0,
     }))
+}
+
+/// Deletes the checkpoints that are over. They are no images of a family, nor of the JSON document.
+async fn checkpoints(
+    context: &Context,
+    cloud: &dyn Provider,
+    cx: &RunCx,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let Some(cloud) = cloud.checkpoints() else { return Ok(()) };
+    let word = if dry_run { "would delete" } else { "deletes" };
+    for Expired { id, about, why } in cloud.expire(cx, OLDEST, dry_run).await? {
+        let text = format!("{word} the checkpoint of {about}, image {id} ({why})");
+        if context.common.json { err(&text) } else { out(&text) }
+    }
+    Ok(())
 }
 
 /// A list; of a prune that was stopped, an error as that of any command, beside `pruned`.

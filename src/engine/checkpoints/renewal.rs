@@ -26,7 +26,7 @@ pub(super) async fn renewed(
 ) -> Result<Running, BuildError> {
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     let remote = machine::reach(site, &machine, &note.target(&machine), deadline).await?;
-    let made = note.ran.iter().max().copied().unwrap_or_default();
+    let made = note.past.ran.iter().max().copied().unwrap_or_default();
     let is_old = Timestamp::now().duration_since(made).as_secs() > LONG;
     // In one call: an emulated machine takes a second for another.
     let (ready, waits) = ready::script(deadline);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::note::Note;
+use super::Trail;
+use super::note::{Kept, Past};
 use super::reads::{self, Read, Watch};
 use crate::engine::machine::Running;
 use crate::frontend;
@@ -17,9 +18,11 @@ use crate::model::definition::Definition;
 use crate::model::inputs::Inputs;
 use crate::plan::Plan;
 use crate::provider::Machine;
+use crate::provider::checkpoints::Keeps;
 use crate::wall::example_plan;
 
 mod builds;
+mod disks;
 
 struct Tree(tempfile::TempDir);
 
@@ -189,7 +192,9 @@ impl Remote for Nobody {
     }
 }
 
-fn note(ran: &[Timestamp]) -> Note {
+const DISK: Keeps = Keeps::Disk { worth: Duration::ZERO };
+
+fn note(keeps: Keeps, ran: &[Timestamp]) -> Kept {
     let key = Arc::new(keys::generate_key("login"));
     let target = Target {
         host: "h".into(),
@@ -202,23 +207,37 @@ fn note(ran: &[Timestamp]) -> Note {
     let remote = Arc::new(Nobody);
     let running = Running { machine, target, remote, watch: Default::default(), reads: None };
     let read = vec![Read::from([("a".into(), "b".into())]); ran.len() - 1];
-    Note::of(&running, (ran.to_vec(), read))
+    Kept::of(&running, keeps, Past { ran: ran.to_vec(), read })
 }
 
 #[test]
 fn a_note_reads_back() {
     let now = Timestamp::now();
-    let (note, text) = {
-        let note = note(&[now, now]);
-        let text = note.written();
-        (note, text)
-    };
-    let back = Note::read(&text, 1).unwrap();
-    assert_eq!((back.ran, back.read), (note.ran.clone(), note.read.clone()));
+    let kept = note(Keeps::Memory, &[now, now]);
+    let text = kept.written();
+    let read = |done| Kept::read(&text, Keeps::Memory, done);
+    let (Kept::Memory(note), Some(Kept::Memory(back))) = (&kept, read(1)) else { panic!() };
+    assert_eq!(back.past, note.past);
     assert_eq!(back.login.public_key(), note.login.public_key());
     assert_eq!(back.host_keys, note.host_keys);
-    assert!(Note::read(&text, 2).is_none(), "it has one step behind it");
-    assert!(Note::read(&serde_json::json!({}), 1).is_none());
+    assert!(read(2).is_none(), "it has one step behind it");
+    assert!(Kept::read(&text, DISK, 1).is_none(), "it is of another kind");
+    assert!(Kept::read(&serde_json::json!({}), Keeps::Memory, 1).is_none());
+}
+
+/// The disk of a builder has its keys, and no other machine needs them.
+#[test]
+fn the_note_of_a_disk_has_no_secret() {
+    let now = Timestamp::now();
+    let kept = note(DISK, &[now, now]);
+    let text = kept.written();
+    let (Kept::Disk(traces), Some(Kept::Disk(back))) = (&kept, Kept::read(&text, DISK, 1)) else {
+        panic!()
+    };
+    assert_eq!((&back.past, &back.name), (&traces.past, &traces.name));
+    assert_eq!(back.login, traces.login);
+    assert!(Kept::read(&text, DISK, 2).is_none() && Kept::read(&text, Keeps::Memory, 1).is_none());
+    assert!(!text.to_string().contains("PRIVATE"), "{text}");
 }
 
 /// Each step has an age of its own, which a restored machine inherits.
@@ -243,7 +262,9 @@ fn what_is_too_old_is_not_used() {
         plan.steps = vec![step; 2];
         plan
     };
-    let fresh = |hours: [i64; 3], limit| note(&hours.map(ago)).is_fresh(&plan(limit), now);
+    let fresh = |hours: [i64; 3], limit| {
+        note(Keeps::Memory, &hours.map(ago)).past().is_fresh(&plan(limit), now)
+    };
     assert!(fresh([100, 100, 1], None));
     assert!(!fresh([169, 1, 1], None), "the base is older than a week");
     assert!(!fresh([1, 169, 1], None));

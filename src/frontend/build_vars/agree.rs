@@ -174,9 +174,17 @@ impl Found<'_> {
             self.warn("keep", message, "leave one of them out");
         }
         let alone = [("source", bundle.source.is_some()), ("volume", bundle.volume.is_some())];
-        if let Some((key, _)) = alone.iter().find(|(_, there)| *there && bundle.warm > 0) {
-            let message = format!("`warm` keeps no builder: a builder with `{key}` is no warm one");
-            self.warn("warm", message, "leave `warm` out");
+        if let Some((key, _)) = alone.iter().find(|(_, there)| *there) {
+            if bundle.warm > 0 {
+                let message =
+                    format!("`warm` keeps no builder: a builder with `{key}` is no warm one");
+                self.warn("warm", message, "leave `warm` out");
+            }
+            if bundle.checkpoints {
+                let message =
+                    format!("`checkpoints` keeps nothing of a builder with `{key}` on OpenStack");
+                self.warn("checkpoints", message, "leave `checkpoints` out");
+            }
         }
         let groups = &bundle.security_groups;
         if groups.len() > 1 && groups.iter().any(|group| group == "none") {

@@ -53,6 +53,7 @@ pub(super) const TOP: &[&str] = &[
     "members",
     "keep",
     "warm",
+    "checkpoints",
     "pass_env",
     "tidy",
     "test_flavor",
@@ -101,7 +102,7 @@ pub(super) enum Typing {
 pub(super) fn typing(path: &[&str]) -> Typing {
     match path {
         ["vars", ..] | ["steps", "extra_vars", ..] => Typing::Free,
-        ["keep" | "warm"]
+        ["keep" | "warm" | "checkpoints"]
         | ["volume", "size"]
         | ["machine" | "timeouts" | "tidy", _]
         | ["tests", "timeout" | "volume_size"] => Typing::Typed,

@@ -303,6 +303,7 @@ fn bundle(reader: &mut Reader, here: &Here, root: &Node) -> Option<Definition> {
             .unwrap_or_default(),
         keep: top.read("keep", |f| reader.whole(f, 1)),
         warm: top.read("warm", |f| reader.whole(f, 0)).unwrap_or_default(),
+        checkpoints: top.read("checkpoints", |f| reader.truth(f)).unwrap_or_default(),
         asks: Asks {
             tree: tree.clone(),
             definition: home.clone(),

@@ -33,6 +33,11 @@ impl Provenance {
 pub const STAGED: &str = "-staged";
 pub const STAGED_SOURCE: &str = "-staged-source";
 pub const SNAPSHOT: &str = "-snapshot";
+/// The same, of a builder's disk after a step, until it is kept.
+pub const STAGED_CHECKPOINT: &str = "-checkpoint";
+
+/// All of them.
+const STAGED_NAMES: [&str; 4] = [STAGED, STAGED_SOURCE, SNAPSHOT, STAGED_CHECKPOINT];
 
 /// Properties that Nova writes on snapshots of servers, the last two on volume-backed ones.
 /// Publication removes them.
@@ -161,8 +166,7 @@ fn same_id(one: &str, other: &str) -> bool {
 
 /// Whether `run` gives this name to a staged image.
 pub fn is_staged_name(name: &str, run: &str) -> bool {
-    !run.is_empty()
-        && [STAGED, STAGED_SOURCE, SNAPSHOT].iter().any(|end| name.strip_suffix(end) == Some(run))
+    !run.is_empty() && STAGED_NAMES.iter().any(|end| name.strip_suffix(end) == Some(run))
 }
 
 /// Whether some run gives this name to a staged image: `20261120-233145-abcdef-staged`.
@@ -173,7 +177,7 @@ fn looks_staged(name: &str) -> bool {
             |part: &str, count| part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
         matches!(parts[..], [day, time, id] if digits(day, 8) && digits(time, 6) && id.len() == 6)
     };
-    [STAGED, STAGED_SOURCE, SNAPSHOT].iter().filter_map(|end| name.strip_suffix(end)).any(is_run)
+    STAGED_NAMES.iter().filter_map(|end| name.strip_suffix(end)).any(is_run)
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn among(records: &[Record], wanted: &str, family_only: bool, project: &str) -> 
 }
 
 pub fn is_staged(record: &Record) -> bool {
-    record.property(image::STATE) == Some("building")
+    matches!(record.property(image::STATE), Some("building" | image::KEPT_CHECKPOINT))
 }
 
 /// Finds images that Glance omits from lists, by exact name, if no listed image has it: hidden,

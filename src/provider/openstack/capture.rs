@@ -140,16 +140,16 @@ async fn with(
 }
 
 /// An image without its content so far.
-struct Unfinished<'a> {
-    id: &'a str,
-    what: &'a str,
+pub(super) struct Unfinished<'a> {
+    pub id: &'a str,
+    pub what: &'a str,
     /// Its source, whose task ends first or fails.
-    server: Option<&'a str>,
+    pub server: Option<&'a str>,
 }
 
 /// Waits until the image has its content, and then until its source is idle; each has the whole
 /// time.
-async fn finished(
+pub(super) async fn finished(
     cloud: &OpenStack,
     cx: &RunCx,
     image: &Unfinished<'_>,

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::api::{Api, ApiError, Service};
 use super::endpoint::Microversions;
-use super::glance;
+use super::glance::{self, Record};
 use super::source::is_near;
 use super::{OpenStack, base, cinder, neutron, nova};
 use crate::model::facts::{
@@ -295,12 +295,12 @@ async fn volumes(
 }
 
 /// Images of this project with the factory's properties, newest first; includes staged and hidden
-/// ones.
+/// ones, and no checkpoints.
 pub async fn images(cloud: &OpenStack, cancel: &Cancel) -> Result<Vec<Image>, CloudError> {
     let project = cloud.api.project(cancel).await?;
     let all = base::shown_and_hidden(cloud, &[("owner", project.clone())], cancel).await?;
-    let mut images: Vec<Image> =
-        all.iter().filter(|i| i.has_marks()).map(|i| i.image(&project)).collect();
+    let is_one = |i: &&Record| i.has_marks() && !i.is_kept_checkpoint(&project);
+    let mut images: Vec<Image> = all.iter().filter(is_one).map(|i| i.image(&project)).collect();
     images.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
     images.dedup_by(|a, b| a.id == b.id);
     image::tell_copies(&mut images);

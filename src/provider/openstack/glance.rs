@@ -133,7 +133,7 @@ impl Record {
     /// others, and is in use.
     pub fn image(&self, project: &str) -> Image {
         let state = match self.property(image::STATE) {
-            Some("building") => State::Staged,
+            Some("building" | image::KEPT_CHECKPOINT) => State::Staged,
             _ if self.status() != "active" => State::Staged,
             Some("deprecated") => State::Deprecated,
             _ => State::Active,
@@ -162,6 +162,13 @@ impl Record {
             }),
             unusable: unusable::why(self),
         }
+    }
+
+    /// Whether it is a checkpoint that proves itself: a copy has the ID of another.
+    pub fn is_kept_checkpoint(&self, project: &str) -> bool {
+        self.property(image::STATE) == Some(image::KEPT_CHECKPOINT)
+            && self.property(image::IMAGE_ID) == Some(self.id())
+            && self.owner() == project
     }
 
     /// Bytes of the disk that a machine sees.

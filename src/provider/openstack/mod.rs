@@ -5,7 +5,7 @@
 //! [`cinder`] and [`heat`] are the service calls, [`pages`] reads lists, [`create`] owns what is
 //! created, [`settle`] finds out what became of a request without an answer. [`compute`],
 //! [`artifacts`], [`resources`], [`volume`] and [`heat`] implement the capabilities on top, with
-//! [`boot`], [`power`], [`capture`], [`publish`] and [`lifecycle`].
+//! [`boot`], [`power`], [`capture`], [`checkpoints`], [`publish`] and [`lifecycle`].
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use async_trait::async_trait;
 
 use super::local_resources::LocalResources;
 use super::{
-    Artifacts, CloudError, Compute, Provider, Rescue, Resources, RunCx, TemplateValidator, Volumes,
+    Artifacts, Checkpoints, CloudError, Compute, Provider, Rescue, Resources, RunCx,
+    TemplateValidator, Volumes,
 };
 use crate::model::facts::{CloudFacts, FactsQuery, PlacementDefaults};
 use crate::model::image;
@@ -28,6 +29,7 @@ mod body;
 mod base;
 mod boot;
 mod capture;
+mod checkpoints;
 mod cinder;
 mod clouds_yaml;
 mod compute;
@@ -88,6 +90,7 @@ pub struct OpenStack {
     owner: String,
     ssh_from: Vec<String>,
     seen: RecentReads,
+    shelf: checkpoints::Shelf,
     /// Security group per run, by run ID; created with the first machine.
     group: tokio::sync::Mutex<BTreeMap<String, Group>>,
     /// How long to search for a resource whose create was not answered.
@@ -117,6 +120,7 @@ impl OpenStack {
             owner,
             ssh_from,
             seen: RecentReads::default(),
+            shelf: checkpoints::Shelf::new(&home),
             group: Default::default(),
             patience: PATIENCE,
             source: source::ssh_from,
@@ -209,6 +213,10 @@ impl Provider for OpenStack {
     }
 
     fn rescue(&self) -> Option<&dyn Rescue> {
+        Some(self)
+    }
+
+    fn checkpoints(&self) -> Option<&dyn Checkpoints> {
         Some(self)
     }
 

@@ -39,6 +39,9 @@ pub struct Server {
     image: Value,
     #[serde(rename = "os-extended-volumes:volumes_attached", default)]
     volumes: Vec<Attached>,
+    /// A map with its ID.
+    #[serde(default)]
+    flavor: Value,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -65,6 +68,11 @@ impl Server {
     /// Its boot volume; `None` if it boots from an image.
     pub fn boot_volume(&self) -> Option<&str> {
         if self.image.is_object() { None } else { self.volumes.first().map(|v| v.id.as_str()) }
+    }
+
+    /// ID of its flavor.
+    pub fn flavor(&self) -> Option<&str> {
+        self.flavor["id"].as_str()
     }
 
     /// Image that it boots from.

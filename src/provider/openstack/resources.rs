@@ -236,11 +236,11 @@ async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(
         let Some(record) = seen else { return Ok(Some(())) };
         let image = record.image(&project(&cloud.api, &cancel).await?);
         if !image.is_staged_by(run) && !is_unmarked(&image, run) {
-            // Published meanwhile: it is no run's any more.
-            let published =
+            // Published, or kept as a checkpoint, meanwhile: it is no run's any more.
+            let kept =
                 image.properties.get(image::RUN).is_some_and(|r| r == run) && image.is_ours();
             let foreign = || Err(foreign(format!("image {name} ({id})"), run));
-            return if published { Ok(Some(())) } else { foreign() };
+            return if kept { Ok(Some(())) } else { foreign() };
         }
         match glance::delete(&cloud.api, id, &cancel).await {
             Ok(()) => Ok(Some(())),

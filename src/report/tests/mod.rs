@@ -67,6 +67,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Definition {
         members: Vec::new(),
         keep: None,
         warm: 0,
+        checkpoints: false,
         tidy_off: Vec::new(),
         tidy_on: Vec::new(),
         asks: Asks::default(),

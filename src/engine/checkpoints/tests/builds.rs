@@ -13,37 +13,44 @@ use crate::model::facts::{CloudFacts, FactsQuery};
 use crate::model::image;
 use crate::model::step::StepKind;
 use crate::plan::StepPlan;
-use crate::provider::checkpoints::{Checkpoint, NewCheckpoint, Saved};
+use crate::provider::checkpoints::{Checkpoint, Keeps, NewCheckpoint, Saved};
 use crate::provider::fake::Memory;
 use crate::provider::ledger::Ledger;
 use crate::provider::{
-    Artifacts, BootSpec, Checkpoints, CloudError, Compute, Provider, Resources, RunCx,
+    Artifacts, BootSpec, Checkpoints, CloudError, Compute, Power, Provider, Resources, RunCx,
 };
 use crate::settings::{Rule, Settings};
 use crate::wall::{Config, Wall};
 
 /// A cloud in memory, with a shelf.
-struct Shelved<'w> {
+pub(super) struct Shelved<'w> {
     cloud: &'w Memory,
-    shelf: Mutex<Vec<(String, Checkpoint)>>,
+    pub(super) shelf: Mutex<Vec<(String, Checkpoint)>>,
     /// IDs of states that cannot be restored.
-    broken: Vec<String>,
+    pub(super) broken: Vec<String>,
     restored: Mutex<Vec<String>>,
     has_room: bool,
+    pub(super) keeps: Keeps,
+    /// Machines whose state was saved, and their power whenever the states were settled.
+    saved: Mutex<Vec<Machine>>,
+    pub(super) settled: Mutex<Vec<Power>>,
 }
 
 impl<'w> Shelved<'w> {
-    fn new(cloud: &'w Memory) -> Self {
+    pub(super) fn new(cloud: &'w Memory) -> Self {
         Self {
             cloud,
             shelf: Mutex::default(),
             broken: Vec::new(),
             restored: Mutex::default(),
             has_room: true,
+            keeps: Keeps::Memory,
+            saved: Mutex::default(),
+            settled: Mutex::default(),
         }
     }
 
-    fn kept(&self) -> usize {
+    pub(super) fn kept(&self) -> usize {
         self.shelf.lock().unwrap().len()
     }
 }
@@ -77,6 +84,10 @@ impl Provider for Shelved<'_> {
 
 #[async_trait]
 impl Checkpoints for Shelved<'_> {
+    fn keeps(&self) -> Keeps {
+        self.keeps
+    }
+
     async fn find(
         &self,
         _: &RunCx,
@@ -104,9 +115,10 @@ impl Checkpoints for Shelved<'_> {
     async fn save(
         &self,
         _: &RunCx,
-        _: &Machine,
+        machine: &Machine,
         new: &NewCheckpoint<'_>,
     ) -> Result<Saved, CloudError> {
+        self.saved.lock().unwrap().push(machine.clone());
         if !self.has_room {
             return Ok(Saved::NoRoom("all is taken".into()));
         }
@@ -116,10 +128,21 @@ impl Checkpoints for Shelved<'_> {
         shelf.push((new.key.to_owned(), one));
         Ok(Saved::Kept)
     }
+
+    async fn settle(&self, _: &RunCx) -> Result<(), CloudError> {
+        let last = self.saved.lock().unwrap().last().cloned();
+        let Some(machine) = last else { return Ok(()) };
+        let power = self.cloud.compute().power(&machine).await?;
+        self.settled.lock().unwrap().push(power);
+        match self.broken.contains(&"settle".to_owned()) {
+            true => Err(CloudError::refused("keep it", "no answer")),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Steps `a`, `b` and `c` of a definition in `tree`.
-fn plan(world: &World, definition: &Definition, texts: [&str; 3]) -> Plan {
+pub(super) fn plan(world: &World, definition: &Definition, texts: [&str; 3]) -> Plan {
     let mut plan = world.plan();
     let inputs = frontend::inputs(definition).unwrap();
     plan.publish.properties.insert(image::INPUTS.into(), inputs.sha256);
@@ -142,7 +165,7 @@ fn plan(world: &World, definition: &Definition, texts: [&str; 3]) -> Plan {
 }
 
 /// What one build came to, and the steps that it ran.
-async fn built(
+pub(super) async fn built(
     (world, cloud): (&World, &Shelved<'_>),
     (definition, plan): (&Definition, &Plan),
     range: Range,
@@ -177,7 +200,7 @@ async fn built(
     (outcome, scripts.iter().filter_map(ran).collect())
 }
 
-fn events(world: &World, of: impl Fn(&Event) -> bool) -> usize {
+pub(super) fn events(world: &World, of: impl Fn(&Event) -> bool) -> usize {
     world.seen.0.lock().unwrap().iter().filter(|event| of(event)).count()
 }
 

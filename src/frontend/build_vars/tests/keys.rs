@@ -180,6 +180,10 @@ fn settings_that_contradict_each_other_are_told() {
         ("tidy: {machine_id: false}", "warning: without it the check `machine-id-unique` fails"),
         ("keep: 2\nfinal_glance_options: --protected", "warning: `keep` removes nothing"),
         ("warm: 1\nvolume: {}", "warning: `warm` keeps no builder: a builder with `volume` is no"),
+        (
+            "checkpoints: true\nvolume: {}",
+            "warning: `checkpoints` keeps nothing of a builder with `volume` on OpenStack",
+        ),
         ("security_groups: [none, web]", "error: `security_groups` names some, and says `none`"),
         (steps, "warning: `sudo` does nothing for a playbook"),
         (steps, "warning: `sudo` does nothing for a restart"),
@@ -212,6 +216,8 @@ fn settings_that_contradict_each_other_are_told() {
         "security_groups: none",
         "warm: 3",
         "warm: 0\nvolume: {}",
+        "checkpoints: true",
+        "checkpoints: false\nvolume: {}",
         "steps:\n- shell: id\n  sudo: true\n  env: {A: b}\n- upload: {src: p.yml, dest: /x}\n  \
             sudo: true\n- ansible: p.yml\n  env: {A: b}",
     ];

@@ -24,6 +24,7 @@ use crate::plan::Plan;
 use crate::provider::ledger::Ledger;
 use crate::provider::{Provider, RunCx};
 
+mod checkpoints;
 mod pairs;
 mod polls;
 mod publication;

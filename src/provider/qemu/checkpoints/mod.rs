@@ -16,7 +16,7 @@ use super::backing::backing;
 use super::machine::{MachineDir, is_overlay};
 use super::network::Reach;
 use crate::model::units::GIB;
-use crate::provider::checkpoints::{Checkpoint, Checkpoints, NewCheckpoint, Saved};
+use crate::provider::checkpoints::{Checkpoint, Checkpoints, Keeps, NewCheckpoint, Saved};
 use crate::provider::{BootSpec, CloudError, Machine, RunCx};
 use crate::system::wait::Wait;
 
@@ -137,6 +137,10 @@ fn cpu_of_host() -> String {
 
 #[async_trait]
 impl Checkpoints for Local {
+    fn keeps(&self) -> Keeps {
+        Keeps::Memory
+    }
+
     async fn find(
         &self,
         cx: &RunCx,

@@ -119,10 +119,12 @@ impl Services {
             }
             ("POST", []) => {
                 let id = self.id("server");
-                let (wanted, place) = (&asked.body["server"], json!({ "id": "base" }));
+                let wanted = &asked.body["server"];
+                let place = json!({ "id": wanted["imageRef"] });
                 let address = json!({ "net": [{ "addr": "10.0.0.4", "version": 4 }] });
                 let server = json!({ "id": id, "name": wanted["name"], "status": "ACTIVE",
-                    "metadata": wanted["metadata"], "image": place, "addresses": address });
+                    "metadata": wanted["metadata"], "image": place, "addresses": address,
+                    "flavor": { "id": wanted["flavorRef"] } });
                 self.servers.insert(id.clone(), server);
                 (202, json!({ "server": { "id": id } }))
             }

@@ -1,0 +1,208 @@
+//! How far a builder has come: what is known of that, and the keeping of its state.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::note::{Kept, Past};
+use super::reads::{self, Read, Watch};
+use super::{keys, of_cloud};
+use crate::engine::answer::say;
+use crate::engine::machine::Running;
+use crate::engine::{BuildContext, BuildError};
+use crate::frontend;
+use crate::model::image::{self, Image, State};
+use crate::model::inputs::Inputs;
+use crate::model::step::Reads;
+use crate::plan::{Plan, StepPlan};
+use crate::provider::Checkpoints;
+use crate::provider::checkpoints::{Keeps, NewCheckpoint, Saved};
+
+/// Time limit for a builder to write what it has in memory to its disk.
+const SYNC: Duration = Duration::from_secs(120);
+
+/// How far a builder has come.
+pub(in crate::engine) struct Trail {
+    /// Key of the state before the first step, and after each.
+    pub(super) keys: Vec<Option<String>>,
+    pub(super) past: Past,
+    /// The files of the definition, if they are those of the plan.
+    pub(super) inputs: Option<Inputs>,
+    /// There is no room for more states, which was told.
+    pub(super) full: bool,
+    /// When the builder was ready, or was last in a state that is known.
+    pub(super) since: Instant,
+    /// How long it took to keep the last state.
+    pub(super) cost: Duration,
+}
+
+impl Trail {
+    pub(super) async fn new(site: &BuildContext<'_>, base: &Image) -> Result<Self, BuildError> {
+        let steps = site.plan.steps.len();
+        let none = Self {
+            keys: vec![None; steps + 1],
+            past: Past::default(),
+            inputs: None,
+            full: false,
+            since: Instant::now(),
+            cost: Duration::ZERO,
+        };
+        // A staged base goes with the run.
+        if of_cloud(site).is_none() || base.state == State::Staged {
+            return Ok(none);
+        }
+        let inputs = inputs(site).await.filter(|inputs| {
+            site.plan.publish.properties.get(image::INPUTS) == Some(&inputs.sha256)
+        });
+        let keys = match &inputs {
+            Some(_) => keys::of(site).await?,
+            None => none.keys,
+        };
+        Ok(Self { keys, inputs, ..none })
+    }
+
+    /// Steps that are done: before them the machine was booted.
+    pub(in crate::engine) fn done(&self) -> usize {
+        self.past.ran.len().saturating_sub(1)
+    }
+
+    pub(super) fn is_current(&self, past: &Past) -> bool {
+        let now = self.inputs.as_ref();
+        now.is_some_and(|now| past.read.iter().all(|read| reads::are_current(read, now)))
+    }
+
+    /// Begins to watch what the next step reads.
+    pub(in crate::engine) fn watch(&self, site: &BuildContext<'_>) -> Option<Arc<Watch>> {
+        let step = site.plan.steps.get(self.done()).filter(|step| keys::on_factory(step))?;
+        self.keys[self.done() + 1].as_ref()?;
+        let watch = Watch::begin(site.definition, self.inputs.as_ref()?);
+        let watch = watch.inspect_err(|e| site.cx.events.note(format!("{}: {e}", step.name)));
+        watch.ok().map(Arc::new)
+    }
+
+    /// The next step is done.
+    pub(in crate::engine) async fn passed(
+        &mut self,
+        site: &BuildContext<'_>,
+        builder: &mut Running,
+    ) -> Result<(), BuildError> {
+        let watch = builder.reads.take();
+        let step = &site.plan.steps[self.done()];
+        self.past.ran.push(Timestamp::now());
+        let read = match &self.inputs {
+            Some(before) => read(site, step, (before, watch)).await,
+            None => None,
+        };
+        match read {
+            Some(read) => self.past.read.push(read),
+            // Nor is anything known of what follows.
+            None => {
+                self.inputs = None;
+                let done = self.done();
+                self.keys[done..].fill(None);
+            }
+        }
+        self.keep(site, builder).await
+    }
+
+    /// Keeps the state that the builder is in. That it cannot be kept fails no build.
+    pub(super) async fn keep(
+        &mut self,
+        site: &BuildContext<'_>,
+        builder: &Running,
+    ) -> Result<(), BuildError> {
+        let (Some(cloud), Some(key)) = (of_cloud(site), &self.keys[self.done()]) else {
+            return Ok(());
+        };
+        if self.full || !self.is_worth_it(cloud.keeps()) {
+            return Ok(());
+        }
+        site.cx.events.doing(format!("keeping the state of {}", builder.machine.name));
+        let (about, begin) = (about(site.plan, self.done()), Instant::now());
+        let note = Kept::of(builder, cloud.keeps(), self.past.clone()).written();
+        let new = NewCheckpoint { key, about: &about, note };
+        match saved(site, cloud, builder, &new).await {
+            Ok(()) => {
+                self.cost = begin.elapsed();
+                self.since = Instant::now();
+            }
+            Err(why) => {
+                site.cx.cancel.check()?;
+                self.full = true;
+                site.cx.events.warn(format!("this build keeps no more checkpoints: {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it takes longer to run the steps since the last state again than to keep this one.
+    pub(super) fn is_worth_it(&self, keeps: Keeps) -> bool {
+        match keeps {
+            Keeps::Memory => true,
+            // The base is the state before the first step.
+            Keeps::Disk { worth } => {
+                let cost = Duration::from_secs(2 * self.cost.as_secs());
+                self.done() > 0 && self.since.elapsed() >= worth.max(cost)
+            }
+        }
+    }
+}
+
+/// Why the state is not kept.
+async fn saved(
+    site: &BuildContext<'_>,
+    cloud: &dyn Checkpoints,
+    builder: &Running,
+    new: &NewCheckpoint<'_>,
+) -> Result<(), String> {
+    if let Keeps::Disk { .. } = cloud.keeps() {
+        // What is in its memory alone is not kept.
+        let synced = site.cx.cancel.or(say(&*builder.remote, "sync", SYNC)).await;
+        synced.map_err(|e| e.to_string())?.map_err(|e| format!("sync failed: {e}"))?;
+    }
+    let cx = site.cx.within(Duration::from_secs(site.plan.timeouts.boot));
+    match cloud.save(&cx, &builder.machine, new).await {
+        Ok(Saved::Kept) => Ok(()),
+        Ok(Saved::NoRoom(why)) => Err(why),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// What a step that is done has read, besides what its key has. `None`: that is not known.
+async fn read(
+    site: &BuildContext<'_>,
+    step: &StepPlan,
+    (before, watch): (&Inputs, Option<Arc<Watch>>),
+) -> Option<Read> {
+    match step.action.reads() {
+        Reads::Nothing => Some(Read::new()),
+        Reads::Path(path) => {
+            let after = inputs(site).await?;
+            reads::stays(path, (before, &after)).then(Read::new)
+        }
+        Reads::Everything => {
+            // First, for to take the digests opens every file.
+            let opened = watch?.opened()?;
+            let after = inputs(site).await?;
+            reads::read(site.definition, opened, (before, &after))
+        }
+    }
+}
+
+/// The files of the definition as they are now.
+async fn inputs(site: &BuildContext<'_>) -> Option<Inputs> {
+    let definition = site.definition.clone();
+    let read = tokio::task::spawn_blocking(move || frontend::inputs(&definition)).await;
+    read.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())).ok()
+}
+
+/// `images/x, booted`; `images/x, step 2 of 3: web server`
+fn about(plan: &Plan, done: usize) -> String {
+    match done.checked_sub(1) {
+        None => format!("{}, booted", plan.bundle),
+        Some(last) => {
+            let (of, name) = (plan.steps.len(), &plan.steps[last].name);
+            format!("{}, step {done} of {of}: {name}", plan.bundle)
+        }
+    }
+}
