@@ -140,7 +140,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
     let mut tally = Tally::default();
     let source::Begin { image: base, plan, source } = source::image(site).await?;
     let (site, plan) = (&site.of_plan(&plan), &plan);
-    let (mut identities, mut spent) = (Vec::new(), None);
+    let mut identities = Vec::new();
     let (image, build_key) = match &plan.builder {
         Some(wanted) if matches!(site.until, Goal::Warm) => {
             *up = site.stage(Stage::Boot, pool::make(site, wanted, &base)).await?;
@@ -164,23 +164,19 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             let name = builder.machine.name.clone();
             let captured = site.stage(Stage::Capture, machine::capture(site, builder)).await?;
             *up = None;
-            spent = Some((name, base));
+            retire_builder(site, &name, &base).await;
             (captured, Some(build_key))
         }
         None => (base, None),
     };
     if let Some(smoke) = &plan.smoke {
-        // Its machines have the room of the builder.
-        retire_builder(site, spent.take()).await;
         let candidate = smoke::Candidate { image: &image, earlier: &identities, build_key };
         tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &candidate, up)).await?;
     }
     match &site.until {
         Goal::Published => {
             let publish = publish(site, &image, Findings { tests: tally, source });
-            let publish = site.stage(Stage::Publish, publish);
-            let (published, ()) = tokio::join!(publish, retire_builder(site, spent));
-            Ok(Built::Image(Box::new(published?)))
+            Ok(Built::Image(Box::new(site.stage(Stage::Publish, publish).await?)))
         }
         Goal::Tested => Ok(Built::Tested),
         // Both have a builder, and end there. Whatever a plan says, they publish nothing.

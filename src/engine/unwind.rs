@@ -184,9 +184,8 @@ pub(super) async fn discard(site: &BuildContext<'_>, machine: &str) {
 }
 
 /// The same for a captured builder and its source, which is the run's if it was staged.
-pub(super) async fn retire_builder(site: &BuildContext<'_>, spent: Option<(String, Image)>) {
-    let Some((machine, source)) = spent else { return };
-    retire(site, &machine).await;
+pub(super) async fn retire_builder(site: &BuildContext<'_>, machine: &str, source: &Image) {
+    retire(site, machine).await;
     delete_now(site, |e| e.kind == Kind::Image && e.id.as_ref() == Some(&source.id)).await;
 }
 
