@@ -32,7 +32,8 @@ pub enum Command {
 }
 
 pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
-    let most = context.wall()?.settings().cache_mib.unwrap_or(CACHE) << 20;
+    let most = context.wall()?.settings().cache_mib.unwrap_or(CACHE);
+    let most = most.saturating_mul(1 << 20);
     let cloud = Local::new(LocalConfig {
         home: context.home.data.clone(),
         runtime: context.home.runtime.clone(),
@@ -63,9 +64,11 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
 const SUMMARY: (&str, &str) = ("cache", "checkpoints");
 
 fn bytes(size: &str) -> Result<u64, Failure> {
-    crate::frontend::build_vars::size_in_mib(size).map(|mib| mib << 20).ok_or_else(|| {
-        Failure::usage(format!("`{size}` is no size")).hint("like 512M, 2G, or whole MiB")
-    })
+    crate::frontend::build_vars::size_in_mib(size)
+        .map(|mib| mib.saturating_mul(1 << 20))
+        .ok_or_else(|| {
+            Failure::usage(format!("`{size}` is no size")).hint("like 512M, 2G, or whole MiB")
+        })
 }
 
 fn list(context: &Context, cloud: &Local, most: u64) {

@@ -205,8 +205,17 @@ fn name(dir: &Path) -> String {
 }
 
 fn find<'a>(dirs: &'a [PathBuf], wanted: Option<&str>) -> Result<&'a Path, Failure> {
+    if wanted.is_some_and(str::is_empty) {
+        return Err(Failure::usage("no run is named: the ID is empty"));
+    }
     let mut fits = dirs.iter().rev().filter(|d| wanted.is_none_or(|w| name(d).ends_with(w)));
-    fits.next().map(PathBuf::as_path).ok_or_else(|| match wanted {
+    let first = fits.next();
+    if let (Some(wanted), Some(first), Some(other)) = (wanted, first, fits.next()) {
+        let (first, other) = (name(first), name(other));
+        let text = format!("`{wanted}` is the end of {first} and of {other}, at least");
+        return Err(Failure::usage(text));
+    }
+    first.map(PathBuf::as_path).ok_or_else(|| match wanted {
         Some(w) => Failure::usage(format!("no run `{w}`"))
             .hint("`image-factory run list` shows what there is"),
         None => Failure::usage("no run yet"),

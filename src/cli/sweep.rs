@@ -34,6 +34,9 @@ fn whole(context: &Context, end: &str) -> Result<String, Failure> {
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (cloud, _) = context.cloud()?;
     super::image::tell_unreadable(&*cloud).await?;
+    if args.run.as_ref().is_some_and(String::is_empty) {
+        return Err(Failure::usage("--run names no run: it is empty"));
+    }
     let run = args.run.as_ref().map(|end| whole(context, end)).transpose()?;
     let swept = sweep::sweep(&*cloud, &context.home, run.as_deref(), args.dry_run).await?;
     if let (Some(run), true) = (&run, swept.is_empty()) {

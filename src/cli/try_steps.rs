@@ -58,7 +58,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (cloud, line) = context.cloud()?;
     err(&line);
     let factory = context.factory(cloud)?;
-    let mut code = None;
+    let (mut code, mut last) = (None, None);
     loop {
         match definition(context, args).await {
             Err(failure) if code.is_none() => return Err(failure),
@@ -66,7 +66,11 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
             Err(failure) => {
                 code = Some(failure.code());
                 failure.report();
-                err("The definition is not run. Enter tries again; `q` and Enter leave.");
+                err(&format!("The definition is not run. {}", how(args.watch)));
+                if let (true, Some(bundle)) = (args.watch, &last) {
+                    // Its directory may be another than the one that was watched.
+                    watcher = Some(watch(bundle, sender.clone())?);
+                }
                 if next.wait().await == Asked::Leave {
                     break;
                 }
@@ -75,7 +79,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
                 if args.watch {
                     watcher = Some(watch(&bundle, sender.clone())?);
                 }
-                let open = Arc::new(Trial { next: Mutex::new(next), left: Mutex::default() });
+                last = Some(bundle.clone());
+                let (next_one, left) = (Mutex::new(next), Mutex::default());
+                let open = Arc::new(Trial { next: next_one, left, how: how(args.watch) });
                 let goal = Goal::Provisioned(open.clone());
                 let options = RunOptions { goal, range, ..context.options() };
                 let request = RunRequest { definition: bundle.clone(), options };
@@ -94,7 +100,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
                 next = trial.next.into_inner();
                 let asked = match trial.left.into_inner() {
                     Some(asked) => asked,
-                    None => next.wait().await,
+                    None => {
+                        err(&format!("No builder is up. {}", how(args.watch)));
+                        next.wait().await
+                    }
                 };
                 if asked == Asked::Leave {
                     break;
@@ -104,6 +113,15 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     }
     drop(watcher);
     Ok(ExitCode::from(code.unwrap_or_default()))
+}
+
+/// How it goes on from here.
+fn how(watch: bool) -> &'static str {
+    match (watch, std::io::stdin().is_terminal()) {
+        (true, true) => "A change of a file, or Enter, runs again; `q` and Enter leave.",
+        (true, false) => "A change of a file runs again; Ctrl-C or a signal leaves.",
+        (false, _) => "Enter runs again; `q` and Enter leave.",
+    }
 }
 
 /// The definition as it is now, and the steps of it that are to be run.
@@ -226,12 +244,20 @@ fn watch(
     for place in places {
         watcher.watch(&place, RecursiveMode::Recursive).map_err(failed)?;
     }
+    // A change of branches takes the directory away, and brings another.
+    if let Some(above) = bundle.dir.parent().filter(|above| above.exists()) {
+        watcher.watch(above, RecursiveMode::NonRecursive).map_err(failed)?;
+    }
     Ok(watcher)
 }
 
 /// Whether a file of a bundle in `dir` has other content, or another name.
 fn counts(dir: &Path, event: &notify::Event) -> bool {
     let is_own = |path: &PathBuf| {
+        // What lies beside it, is another's.
+        if path != dir && path.parent() == dir.parent() {
+            return false;
+        }
         let path = path.strip_prefix(dir).unwrap_or(path);
         let first = path.components().next().map(|first| first.as_os_str().to_owned());
         let is_output = first.is_some_and(|first| first == "target" || first == ".git");
@@ -246,6 +272,7 @@ fn counts(dir: &Path, event: &notify::Event) -> bool {
 struct Trial {
     next: Mutex<Next>,
     left: Mutex<Option<Asked>>,
+    how: &'static str,
 }
 
 #[async_trait]
@@ -255,7 +282,7 @@ impl Interactive for Trial {
             err(&e.to_string());
         }
         err(&format!("The builder is up:    {}", shell::line(&builder.ssh)));
-        err("Enter, or a change that is watched, runs again; `q` and Enter leave.");
+        err(self.how);
         let asked = self.next.lock().await.wait().await;
         *self.left.lock().await = Some(asked);
     }
@@ -302,5 +329,8 @@ mod tests {
         assert!(!of(modified, "target/build.log") && !of(modified, ".git/index"));
         assert!(!of(modified, "ansible/.bootstrap.yml.swp"));
         assert!(!of(EventKind::Access(AccessKind::Any), "ansible/bootstrap.yml"));
+        assert!(of(EventKind::Create(CreateKind::Folder), ""), "it is there again");
+        let beside = notify::Event::new(modified).add_path(dir.with_file_name("y"));
+        assert!(!counts(dir, &beside), "another bundle's");
     }
 }

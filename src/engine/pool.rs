@@ -28,8 +28,6 @@ pub use record::{Booted, Key, Records, Use, WarmBuilder};
 
 /// Time for SSH of a warm builder to answer.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Age until which it may still boot.
-const YOUNG: Duration = Duration::from_secs(300);
 /// Time limit for the script that wakes it.
 const WAKE: Duration = Duration::from_secs(60);
 
@@ -136,9 +134,9 @@ async fn woken(site: &BuildContext<'_>, warm: &WarmBuilder) -> Result<Running, B
         key: Arc::new(key),
         host_keys: vec![host],
     };
-    // One that was made a moment ago still boots.
+    // One that was made a moment ago still boots, and has the time of any other for it.
     let boots = Duration::from_secs(site.plan.timeouts.ssh);
-    let left = boots.min(YOUNG.saturating_sub(warm.age()).max(ANSWER));
+    let left = boots.saturating_sub(warm.age()).max(ANSWER);
     let deadline = Instant::now() + left;
     let running = machine::reached(site, target, machine, deadline).await?;
     let script = format!(

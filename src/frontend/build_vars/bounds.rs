@@ -37,6 +37,8 @@ const BOUNDS: &[(&str, Of, u64, u64)] = &[
     ("timeouts.capture", Of::Wait, 1, 3 * DAY),
     ("timeouts.upload", Of::Wait, 1, 3 * DAY),
     ("steps.timeout", Of::Wait, 1, 3 * DAY),
+    // Nothing older than a week is used.
+    ("steps.fresh", Of::Wait, 1, 7 * DAY),
     ("steps.retries", Of::Count, 0, 100),
     ("keep", Of::Count, 1, 10_000),
     ("warm", Of::Count, 0, 3),
@@ -214,6 +216,7 @@ mod tests {
                     `600s`?",
             ),
             ("steps[1].retries", 300, "300", "at most 100 can be meant"),
+            ("steps[0].fresh", 169 * 3600, "169h", "at most 7 days can be meant"),
             (
                 "steps[1].timeout",
                 5,

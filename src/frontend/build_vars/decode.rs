@@ -323,7 +323,7 @@ impl Reader {
             _ => None,
         };
         if found.is_none() {
-            self.wrong(field, "a duration", "like 90s, 10m, 1h30m, or whole seconds");
+            self.wrong(field, "a duration", "like 90s, 10m, 1h30m, 1d, or whole seconds");
         }
         found.filter(|time| !self.is_beyond(field, time.as_secs()))
     }

@@ -1,7 +1,7 @@
 //! Parses durations and sizes: `1h30m`, `512M`, `10G`.
 use std::time::Duration;
 
-/// `90s`, `10m`, `1h30m`, or whole seconds. `None` for anything else, including zero.
+/// `90s`, `10m`, `1h30m`, `1d`, or whole seconds. `None` for anything else, including zero.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut seconds: u64 = 0;
     let mut number = String::new();
@@ -12,6 +12,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
             continue;
         }
         let unit = match c {
+            'd' => 24 * 3600,
             'h' => 3600,
             'm' => 60,
             's' => 1,
@@ -63,7 +64,14 @@ mod tests {
 
     #[test]
     fn durations() {
-        let cases = [("90s", 90), ("10m", 600), ("1h30m", 5400), ("45", 45), ("1h1m1s", 3661)];
+        let cases = [
+            ("90s", 90),
+            ("10m", 600),
+            ("1h30m", 5400),
+            ("45", 45),
+            ("1h1m1s", 3661),
+            ("1d", 86_400),
+        ];
         for (text, seconds) in cases {
             assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
@@ -79,7 +87,7 @@ mod tests {
             "30m1h",
             "1m1m",
             "1h30",
-            "5d",
+            "5w",
             "99999999999999999999",
             "9999999999",
         ] {

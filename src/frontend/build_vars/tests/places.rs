@@ -46,7 +46,7 @@ nginx_port: 80
         images/x/build-vars.yml:14:13: error: `../../etc/passwd` leaves the bundle
             hint: what a bundle needs lies in its directory
         images/x/build-vars.yml:15:14: error: `steps[3].timeout` must be a duration, not `soon`
-            hint: like 90s, 10m, 1h30m, or whole seconds
+            hint: like 90s, 10m, 1h30m, 1d, or whole seconds
         images/x/build-vars.yml:16:1: error: `vm_flavor` is given twice
             hint: first given in line 8
         images/x/build-vars.yml:17:1: error: unknown key `nginx_port`

@@ -223,7 +223,7 @@ fn anchors_and_merges() {
     // What is wrong in an anchored value is said once.
     insta::assert_snapshot!(said_more("timeouts: &t {boot: soon}\nvars: {a: *t}\n"), @r"
         2:21: error: `timeouts.boot` must be a duration, not `soon`
-            hint: like 90s, 10m, 1h30m, or whole seconds
+            hint: like 90s, 10m, 1h30m, 1d, or whole seconds
     ");
 }
 

@@ -201,9 +201,9 @@ fn wrong_types_and_values() {
             ("ssh_user: -l", "2:11: error: `ssh_user` cannot be `-l`"),
             ("tests: [a]", "2:8: error: `tests` must be a map, not a list"),
             (
-                "tests: {skip: a, timeout: 1d}",
+                "tests: {skip: a, timeout: 1w}",
                 "2:15: error: `tests.skip` must be a list, not `a` | 2:27: error: `tests.timeout` \
-                    must be a duration, not `1d`",
+                    must be a duration, not `1w`",
             ),
             (
                 "tests: {skip: [dsn], add: [rescue, dns], only: [ssh, dns]}",
