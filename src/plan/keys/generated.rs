@@ -1,6 +1,7 @@
 //! Generated definitions, each with one change: the keys of the steps that it concerns differ, and
 //! of those after them; all others stay.
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::super::tests::{facts, request};
@@ -44,9 +45,11 @@ struct Written {
 impl Written {
     fn any(dice: &mut Dice) -> Self {
         let kind = [Shell, Script, Upload, Ansible, Reboot][dice.below(5)];
-        let env = (matches!(kind, Shell | Script | Ansible) && dice.below(2) == 0)
-            .then(|| dice.below(9));
-        Self { kind, of: dice.below(3), env, retries: 0 }
+        let env =
+            (matches!(kind, Shell | Script | Ansible) && dice.below(2) == 0).then(|| dice.below(9));
+        // What a restart is of is not written.
+        let of = if kind == Reboot { 0 } else { dice.below(3) };
+        Self { kind, of, env, retries: 0 }
     }
 
     fn yaml(&self) -> String {
@@ -85,6 +88,7 @@ impl Tree {
         }
         this.write("ansible/roles/r/tasks/main.yml", "- command: 'true'\n");
         this.write("tests/t", "#!/bin/sh\n");
+        fs::set_permissions(this.path("tests/t"), fs::Permissions::from_mode(0o755)).unwrap();
         this
     }
 
