@@ -286,3 +286,22 @@ fn what_is_told_of_the_run_has_no_key() {
     tree.write("build-vars.yml", &VARS.replace("{shell: first}", "{shell: 'echo $FACTORY_RUN'}"));
     assert!(tree.keys().iter().all(Option::is_none));
 }
+
+/// What a link leads to is read as well, and has an entry of its own.
+#[test]
+fn what_a_link_leads_to_may_be_told_of_the_run() {
+    for (link, to, step) in [
+        ("scripts/by.sh", "../real/run.sh", "{script: scripts/by.sh}"),
+        ("files/by", "../real", "{upload: {src: files, dest: /srv}}"),
+    ] {
+        let tree = Tree::new();
+        tree.write("real/run.sh", "#!/bin/sh\necho $FACTORY_RUN\n");
+        symlink(to, tree.dir().join(link)).unwrap();
+        let vars = format!("bundle: {{name: x, img_base: b}}\nsteps: [{step}]\n");
+        tree.write("build-vars.yml", &vars);
+        assert_eq!((tree.keys(), outlines(&tree.plan())), (vec![None], vec![None]), "{link}");
+    }
+    let tree = Tree::new();
+    tree.write("real/run.sh", "#!/bin/sh\necho $FACTORY_RUN\n");
+    assert!(tree.keys().iter().all(Option::is_some), "no step reads it but a playbook, perhaps");
+}
