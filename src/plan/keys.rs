@@ -1,6 +1,6 @@
 //! Content keys of steps. A key is a digest of everything in the definition that determines the
-//! machine's state after the step: the base, the earlier steps, the step itself, and the files it
-//! reads.
+//! machine's state after the step: the base, the earlier steps, the step itself, the family that a
+//! program of it is told, and the files it reads.
 //!
 //! Not included: downloads of a step (packages, roles of Galaxy), values of `pass_env` variables,
 //! and versions of programs on the factory. Names, deadlines and retries of steps are not included
@@ -10,6 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Origin, StepPlan};
+use crate::model::definition::Definition;
 use crate::model::digest::Algorithm;
 use crate::model::inputs::{InputFile, Inputs, OF_RUN};
 use crate::model::source::ChecksumSource;
@@ -20,9 +21,8 @@ use crate::system::digest::Hasher;
 /// State before the first step.
 pub(super) struct Begin<'a> {
     pub origin: &'a Origin,
+    pub bundle: &'a Definition,
     pub ssh_user: &'a str,
-    /// Directory of the definition.
-    pub dir: &'a Path,
     /// `None` if a file is unreadable.
     pub inputs: Option<&'a Inputs>,
 }
@@ -38,7 +38,9 @@ pub(super) fn set(steps: &mut [StepPlan], on: &Begin<'_>) -> Option<String> {
     let (mut key, mut outline) = (base.clone(), base.clone());
     for step in steps {
         let read = read_by(&step.action, on.inputs).filter(|read| !is_told_of_run(step, read));
-        let own = json!([step.action, step.env, step.sudo]);
+        // A program is told it, as `FACTORY_BUNDLE`.
+        let family = step.action.form().no_env.is_none().then_some(&on.bundle.name);
+        let own = json!([step.action, step.env, step.sudo, family]);
         let of = |before: Option<String>, files: Option<Value>| {
             let both = before.zip(files);
             both.map(|(before, files)| digest(&json!([EDITION, "step", before, own, files])))
@@ -86,7 +88,7 @@ impl Begin<'_> {
     /// A file of the definition by its content, anything else by its name.
     fn named(&self, uri: &SourceUri) -> Option<Value> {
         match uri {
-            SourceUri::File(path) => match path.strip_prefix(self.dir) {
+            SourceUri::File(path) => match path.strip_prefix(&self.bundle.dir) {
                 Ok(own) => under(own, self.inputs).map(|read| listed(&read)),
                 Err(_) => Some(name(path)),
             },

@@ -93,7 +93,7 @@ pub fn plan(bundle: &Definition, facts: &Facts, request: &Request<'_>) -> Result
     );
     let base_key = origin.as_ref().and_then(|origin| {
         let inputs = facts.host.inputs.as_ref();
-        let begin = keys::Begin { origin, ssh_user: &ssh_user, dir: &bundle.dir, inputs };
+        let begin = keys::Begin { origin, bundle, ssh_user: &ssh_user, inputs };
         keys::set(&mut steps, &begin)
     });
     let (site, larger) = (machines.site.clone(), machines.larger.clone());
