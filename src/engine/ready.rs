@@ -7,6 +7,9 @@ use super::machine::{self, Running};
 use super::{BuildContext, BuildError};
 use crate::system::lines;
 
+/// What a builder runs before its first step.
+pub(super) const SCRIPT: &str = include_str!("../../templates/guest/ready.sh");
+
 /// Time limit for a freshly booted base's package manager.
 const LIMIT: Duration = Duration::from_secs(600);
 /// Additional time for the script itself.
@@ -20,8 +23,7 @@ pub(super) async fn builder(
 ) -> Result<(), BuildError> {
     site.cx.events.doing(format!("waiting for the package manager of {}", running.machine.name));
     let limit = deadline.saturating_duration_since(Instant::now()).clamp(REST, LIMIT);
-    let script =
-        format!("LIMIT={}\n{}", limit.as_secs(), include_str!("../../templates/guest/ready.sh"));
+    let script = format!("LIMIT={}\n{SCRIPT}", limit.as_secs());
     let said = match site.cx.cancel.or(say_as_root(&*running.remote, &script, limit + REST)).await?
     {
         Ok(said) => said,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::engine::{BuildContext, BuildError};
+use crate::engine::{BuildContext, BuildError, cloud_init, ready};
 use crate::frontend;
 use crate::model::step::Reads;
 use crate::plan::{StepPlan, digest};
@@ -17,7 +17,9 @@ const SALT: usize = 32;
 /// which determines it.
 pub(super) async fn of(site: &BuildContext<'_>) -> Result<Vec<Option<String>>, BuildError> {
     let plan = site.plan;
-    let mut keys = vec![plan.base_key.as_ref().map(|base| digest(&json!(["base", base])))];
+    let edition = cloud_init::builder_edition();
+    let booted = |base: &String| booted(base, [&edition, ready::SCRIPT]);
+    let mut keys = vec![plan.base_key.as_ref().map(booted)];
     let plays = plan.steps.iter().any(on_factory);
     let surroundings = if plays { surroundings(site).await? } else { Value::Null };
     for step in &plan.steps {
@@ -27,6 +29,11 @@ pub(super) async fn of(site: &BuildContext<'_>) -> Result<Vec<Option<String>>, B
         keys.push(key.map(|(before, key)| digest(&json!(["step", before, key, around]))));
     }
     Ok(keys)
+}
+
+/// Of a base that was booted: with what the factory itself tells the machine, and runs in it.
+pub(super) fn booted(base: &str, own: [&str; 2]) -> String {
+    digest(&json!(["base", base, own]))
 }
 
 /// Whether a program of the step runs on the factory, where it sees more than the definition.

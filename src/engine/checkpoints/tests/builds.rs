@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
-use crate::engine::checkpoints::Range;
+use crate::engine::checkpoints::{Range, keys};
 use crate::engine::tests::world::{World, no_wall, site};
 use crate::engine::{BuildContext, Outcome, build};
 use crate::model::event::{Event, Events};
@@ -292,7 +292,7 @@ async fn what_a_playbook_sees_of_the_factory_is_in_its_key() {
     let (world, home) = (World::new(), tempfile::tempdir().unwrap());
     let shown = home.path().join("roles");
     fs::create_dir(&shown).unwrap();
-    let keys = async |value: &str, ansible: &str| {
+    let of = async |value: &str, ansible: &str| {
         let mut plan = world.plan();
         plan.base_key = Some("base".into());
         plan.asks.env = vec!["TOKEN".into()];
@@ -320,16 +320,25 @@ async fn what_a_playbook_sees_of_the_factory_is_in_its_key() {
             home: home.path().into(),
             ..site(&world, &world.fake, &plan, &cx, &wall)
         };
-        crate::engine::checkpoints::keys::of(&site).await.unwrap()
+        keys::of(&site).await.unwrap()
     };
-    let before = keys("one", "2.14").await;
+    let before = of("one", "2.14").await;
     assert!(before.iter().all(Option::is_some), "{before:?}");
-    assert_eq!(keys("one", "2.14").await, before);
-    for after in [keys("two", "2.14").await, keys("one", "2.15").await] {
+    assert_eq!(of("one", "2.14").await, before);
+    for after in [of("two", "2.14").await, of("one", "2.15").await] {
         assert_eq!(after[..2], before[..2], "a script sees nothing of it");
         assert_ne!(after[2], before[2]);
     }
     fs::write(shown.join("main.yml"), "- command: 'true'\n").unwrap();
-    assert_ne!(keys("one", "2.14").await[2], before[2], "what the owner shows");
+    assert_ne!(of("one", "2.14").await[2], before[2], "what the owner shows");
     assert!(!before[2].as_ref().unwrap().contains("one"));
+}
+
+/// Another release of the factory boots another machine.
+#[test]
+fn what_a_booted_machine_is_told_is_in_its_key() {
+    let all = [("base", ["a", "b"]), ("base", ["c", "b"]), ("base", ["a", "c"]), ("x", ["a", "b"])];
+    let keys = all.map(|(base, own)| keys::booted(base, own));
+    let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+    assert_eq!(different.len(), all.len());
 }
