@@ -7,6 +7,7 @@ use crate::model::definition::Definition;
 use crate::model::event::Tally;
 use crate::model::family;
 use crate::model::image::{self, Image};
+use crate::plan;
 use crate::provider::{CloudError, RunCx};
 
 /// The image that a build of `bundle` would make again. `None`: there is none, or nobody can know.
@@ -49,7 +50,7 @@ fn is_whole(image: &Image) -> bool {
 
 /// It passed as many checks as a build makes: what was built as the base of a bundle had fewer.
 fn is_tested(image: &Image, bundle: &Definition) -> bool {
-    let wanted = bundle.tests.chosen(bundle.kind).len() + bundle.tests.own().len();
+    let wanted = plan::checks_of_build(bundle).len() + bundle.tests.own().len();
     let left_out = bundle.tests.skip.len();
     let said = image.properties.get(image::TESTS);
     said.and_then(|said| Tally::parse(said)).is_some_and(|had| had.all() >= wanted + left_out)
@@ -59,6 +60,7 @@ fn is_tested(image: &Image, bundle: &Definition) -> bool {
 mod tests {
     use super::*;
     use crate::jobs::tests::quiet;
+    use crate::model::definition::Source;
     use crate::model::kind::Kind;
 
     #[test]
@@ -94,5 +96,18 @@ mod tests {
         bundle.tests.only = Some(Vec::new());
         image.properties.insert(image::TESTS.into(), "untested".into());
         assert!(is_tested(&image, &bundle), "no check is wanted");
+    }
+
+    /// A build without a builder makes no check of the builder's key.
+    #[test]
+    fn an_image_of_a_source_alone_is_tested_without_a_key() {
+        let source = Some(Source::Script("make".into()));
+        let mut bundle = Definition { kind: Kind::Os, source, ..Definition::default() };
+        let all = bundle.tests.chosen(Kind::Os).len();
+        let mut image = Image::of_test("i", "x-1", "x");
+        image.properties.insert(image::TESTS.into(), format!("{} passed", all - 1));
+        assert!(is_tested(&image, &bundle));
+        bundle.source = None;
+        assert!(!is_tested(&image, &bundle), "it is built on a base");
     }
 }
