@@ -4,13 +4,14 @@
 //!
 //! A state is found by a key of all that determined it: see [`keys`]. It never gets into an image
 //! by itself: the smoke machines boot the captured disk.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::machine::{self, BuilderKeys, Running};
-use super::{BuildContext, BuildError, cloud_init, unwind};
+use super::{BuildContext, BuildError, cloud_init, surroundings, unwind};
 use crate::frontend;
 use crate::model::event::Event;
 use crate::model::image::{self, Image, State};
@@ -55,6 +56,8 @@ pub(super) struct Trail {
     read: Vec<Read>,
     /// The files of the definition, if they are those of the plan.
     inputs: Option<Inputs>,
+    /// What all playbooks see besides the definition. `None`: there is none, or it changed.
+    around: Option<String>,
     /// There is no room for more states, which was told.
     full: bool,
 }
@@ -155,8 +158,12 @@ impl Trail {
             ran: Vec::new(),
             read: Vec::new(),
             inputs: None,
+            around: None,
             full: false,
         };
+        let plays = site.plan.steps.iter().any(keys::on_factory);
+        let around = if plays { seen(site).await? } else { None };
+        let none = Self { around, ..none };
         // A staged base goes with the run.
         if site.cloud.checkpoints().is_none() || base.state == State::Staged {
             return Ok(none);
@@ -165,10 +172,16 @@ impl Trail {
             site.plan.publish.properties.get(image::INPUTS) == Some(&inputs.sha256)
         });
         let keys = match &inputs {
-            Some(_) => keys::of(site).await?,
+            Some(_) => keys::of(site, none.around.as_deref())?,
             None => none.keys,
         };
         Ok(Self { keys, inputs, ..none })
+    }
+
+    /// What of the steps that are done an image is compared by.
+    pub(super) fn properties(&self) -> BTreeMap<String, String> {
+        let around = self.around.clone().map(|around| (image::SURROUNDINGS.to_owned(), around));
+        around.into_iter().collect()
     }
 
     /// Steps that are done: before them the machine was booted.
@@ -199,9 +212,15 @@ impl Trail {
         let watch = builder.reads.take();
         let step = &site.plan.steps[self.done()];
         self.ran.push(Timestamp::now());
+        let plays = keys::on_factory(step);
+        if plays && self.around.is_some() && seen(site).await? != self.around {
+            self.around = None;
+        }
         let read = match &self.inputs {
-            Some(before) => read(site, step, (before, watch)).await,
-            None => None,
+            Some(before) if !plays || self.around.is_some() => {
+                read(site, step, (before, watch)).await
+            }
+            _ => None,
         };
         match read {
             Some(read) => self.read.push(read),
@@ -240,6 +259,11 @@ impl Trail {
         site.cx.events.warn(format!("this build keeps no more checkpoints: {why}"));
         Ok(())
     }
+}
+
+/// What playbooks see besides the definition.
+async fn seen(site: &BuildContext<'_>) -> Result<Option<String>, BuildError> {
+    surroundings(site.wall, &site.home, &site.cx.cancel).await
 }
 
 /// What a step that is done has read, besides what its key has. `None`: that is not known.

@@ -1,7 +1,7 @@
 //! Whether a build has anything to do: an image that is already what it would make is its result.
 use super::factory::Setup;
 use super::request::RunOptions;
-use crate::engine::Goal;
+use crate::engine::{Goal, surroundings};
 use crate::lifecycle::lineage::{self, Sources};
 use crate::model::definition::Definition;
 use crate::model::event::Tally;
@@ -26,6 +26,9 @@ pub(super) async fn unchanged(
     if !is_whole(image) || setup.options.smoke && !is_tested(image, bundle) {
         return Ok(None);
     }
+    if !sees_the_same(setup, (image, bundle), cx).await? {
+        return Ok(None);
+    }
     let fetch = lineage::fetch(&factory.home, &factory.proxies);
     let (cloud, cancel) = (&*factory.provider, &cx.cancel);
     let from = Sources { cloud, fetch: &fetch, cancel, noted: None };
@@ -41,6 +44,22 @@ pub(super) async fn unchanged(
 /// What the environment holds is in no digest.
 fn is_compared(options: &RunOptions, bundle: &Definition) -> bool {
     !options.force && matches!(options.goal, Goal::Published) && bundle.asks.env.is_empty()
+}
+
+/// Its playbooks, if it has some, saw of this machine what they would see now.
+async fn sees_the_same(
+    setup: Setup<'_>,
+    (image, bundle): (&Image, &Definition),
+    cx: &RunCx,
+) -> Result<bool, CloudError> {
+    if !bundle.steps.iter().any(|step| step.action.is_playbook()) {
+        return Ok(true);
+    }
+    let Some(had) = image.properties.get(image::SURROUNDINGS) else { return Ok(false) };
+    let factory = setup.factory;
+    let now = surroundings(&factory.wall, &factory.home.data, &cx.cancel).await;
+    cx.cancel.check()?;
+    Ok(now.ok().flatten().as_ref() == Some(had))
 }
 
 /// What is compared is known of the image.
@@ -59,9 +78,13 @@ fn is_tested(image: &Image, bundle: &Definition) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::tests::quiet;
+    use std::sync::Arc;
+
+    use crate::jobs::tests::{factory, quiet};
     use crate::model::definition::Source;
     use crate::model::kind::Kind;
+    use crate::model::step::{Step, StepKind};
+    use crate::provider::fake::Memory;
 
     #[test]
     fn what_reads_the_environment_or_makes_no_image_is_not_compared() {
@@ -72,6 +95,46 @@ mod tests {
         assert!(!is_compared(&RunOptions { goal: Goal::Tested, ..options.clone() }, &bundle));
         bundle.asks.env.push("TOKEN".into());
         assert!(!is_compared(&options, &bundle));
+    }
+
+    fn step(action: StepKind) -> Step {
+        Step {
+            name: None,
+            action,
+            timeout: None,
+            retries: 0,
+            env: Default::default(),
+            sudo: false,
+            fresh: None,
+        }
+    }
+
+    /// A role of the owner changed, and the image of the old one was said to be what a build makes.
+    #[tokio::test]
+    async fn what_playbooks_see_besides_the_definition_is_compared() {
+        let dir = tempfile::tempdir().unwrap();
+        let (factory, options) = (factory(dir.path(), Arc::new(Memory::new())), quiet());
+        let setup = Setup { factory: &factory, options: &options };
+        let cx = RunCx::outside(Default::default());
+        let playbook = StepKind::Ansible {
+            playbook: "p.yml".into(),
+            extra_vars: Default::default(),
+            tags: Vec::new(),
+            plain: false,
+            local: false,
+        };
+        let bundle = Definition { steps: vec![step(playbook)], ..Definition::default() };
+        let mut image = Image::of_test("i", "x-1", "x");
+        let same = async |image: &Image, bundle: &Definition| {
+            sees_the_same(setup, (image, bundle), &cx).await.unwrap()
+        };
+        assert!(same(&image, &Definition::default()).await, "it has no playbook");
+        assert!(!same(&image, &bundle).await, "nothing is known of it");
+        let now = surroundings(&factory.wall, &factory.home.data, &cx.cancel).await.unwrap();
+        image.properties.insert(image::SURROUNDINGS.into(), now.unwrap());
+        assert!(same(&image, &bundle).await);
+        image.properties.insert(image::SURROUNDINGS.into(), "0".repeat(64));
+        assert!(!same(&image, &bundle).await);
     }
 
     #[test]

@@ -286,5 +286,8 @@ pub const HIDDEN_AT: &str = "factory_hidden_at";
 pub const HELD_AT: &str = "factory_held_at";
 /// `true` if its definition published the image hidden.
 pub const PUBLISHED_HIDDEN: &str = "factory_published_hidden";
+/// Digest of what its playbooks saw of the factory besides the definition, in hex. Its key stays on
+/// the machine that built the image.
+pub const SURROUNDINGS: &str = "factory_surroundings";
 /// Checksum of the file that the image was made from, `sha512:<hex>`.
 pub const SOURCE: &str = "factory_source";

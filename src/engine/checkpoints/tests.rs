@@ -189,7 +189,7 @@ impl Remote for Nobody {
     }
 }
 
-fn note(ran: &[Timestamp]) -> Note {
+fn running() -> Running {
     let key = Arc::new(keys::generate_key("login"));
     let target = Target {
         host: "h".into(),
@@ -200,9 +200,12 @@ fn note(ran: &[Timestamp]) -> Note {
     };
     let machine = Machine { name: "m".into(), id: "i".into(), host: "h".into(), port: 1 };
     let remote = Arc::new(Nobody);
-    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
+    Running { machine, target, remote, watch: Default::default(), reads: None }
+}
+
+fn note(ran: &[Timestamp]) -> Note {
     let read = vec![Read::from([("a".into(), "b".into())]); ran.len() - 1];
-    Note::of(&running, (ran.to_vec(), read))
+    Note::of(&running(), (ran.to_vec(), read))
 }
 
 #[test]
