@@ -179,9 +179,12 @@ impl Trail {
     }
 
     /// What of the steps that are done an image is compared by.
-    pub(super) fn properties(&self) -> BTreeMap<String, String> {
+    pub(super) fn properties(&self, plan: &Plan) -> BTreeMap<String, String> {
+        let ran = self.ran.iter().skip(1).zip(&plan.steps);
+        let until = ran.filter_map(|(ran, step)| ran.checked_add(limit(step)?).ok()).min();
+        let until = until.map(|until| (image::FRESH_UNTIL.to_owned(), until.to_string()));
         let around = self.around.clone().map(|around| (image::SURROUNDINGS.to_owned(), around));
-        around.into_iter().collect()
+        until.into_iter().chain(around).collect()
     }
 
     /// Steps that are done: before them the machine was booted.
@@ -264,6 +267,11 @@ impl Trail {
 /// What playbooks see besides the definition.
 async fn seen(site: &BuildContext<'_>) -> Result<Option<String>, BuildError> {
     surroundings(site.wall, &site.home, &site.cx.cancel).await
+}
+
+/// For how long the result of a step may be used, if its definition says so.
+fn limit(step: &StepPlan) -> Option<Duration> {
+    step.fresh.map(Duration::from_secs)
 }
 
 /// What a step that is done has read, besides what its key has. `None`: that is not known.

@@ -158,7 +158,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
                 return visited(site, &builder, &**person, provisioned).await;
             }
             provisioned?;
-            made = trail.properties();
+            made = trail.properties(plan);
             if plan.smoke.is_some() {
                 identities.push(builder.identity(site).await?);
             }

@@ -1,9 +1,11 @@
 //! Whether a build has anything to do: an image that is already what it would make is its result.
+use jiff::Timestamp;
+
 use super::factory::Setup;
 use super::request::RunOptions;
 use crate::engine::{Goal, surroundings};
 use crate::lifecycle::lineage::{self, Sources};
-use crate::model::definition::Definition;
+use crate::model::definition::{Definition, Source};
 use crate::model::event::Tally;
 use crate::model::family;
 use crate::model::image::{self, Image};
@@ -23,7 +25,8 @@ pub(super) async fn unchanged(
     let factory = setup.factory;
     let Ok(images) = factory.provider.artifacts().list().await else { return Ok(None) };
     let Some(image) = lineage::latest(&images, bundle) else { return Ok(None) };
-    if !is_whole(image) || setup.options.smoke && !is_tested(image, bundle) {
+    let is_tested = !setup.options.smoke || is_tested(image, bundle);
+    if !is_whole(image) || !is_tested || !is_fresh(image, bundle, Timestamp::now()) {
         return Ok(None);
     }
     if !sees_the_same(setup, (image, bundle), cx).await? {
@@ -41,9 +44,17 @@ pub(super) async fn unchanged(
     Ok(same.then(|| image.clone()))
 }
 
-/// What the environment holds is in no digest.
+/// What the environment holds is in no digest, nor what a source script writes.
 fn is_compared(options: &RunOptions, bundle: &Definition) -> bool {
-    !options.force && matches!(options.goal, Goal::Published) && bundle.asks.env.is_empty()
+    let is_told = bundle.asks.env.is_empty() && !matches!(bundle.source, Some(Source::Script(_)));
+    !options.force && matches!(options.goal, Goal::Published) && is_told
+}
+
+/// No step is older than its `fresh`.
+fn is_fresh(image: &Image, bundle: &Definition, now: Timestamp) -> bool {
+    let until = image.properties.get(image::FRESH_UNTIL).and_then(|until| until.parse().ok());
+    let is_bound = bundle.steps.iter().any(|step| step.fresh.is_some());
+    !is_bound || until.is_some_and(|until: Timestamp| now < until)
 }
 
 /// Its playbooks, if it has some, saw of this machine what they would see now.
@@ -79,9 +90,9 @@ fn is_tested(image: &Image, bundle: &Definition) -> bool {
 mod tests {
     use super::*;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use crate::jobs::tests::{factory, quiet};
-    use crate::model::definition::Source;
     use crate::model::kind::Kind;
     use crate::model::step::{Step, StepKind};
     use crate::provider::fake::Memory;
@@ -93,11 +104,14 @@ mod tests {
         assert!(is_compared(&options, &bundle));
         assert!(!is_compared(&RunOptions { force: true, ..options.clone() }, &bundle));
         assert!(!is_compared(&RunOptions { goal: Goal::Tested, ..options.clone() }, &bundle));
+        bundle.source = Some(Source::Script("make".into()));
+        assert!(!is_compared(&options, &bundle), "it may write another disk each time");
+        bundle.source = None;
         bundle.asks.env.push("TOKEN".into());
         assert!(!is_compared(&options, &bundle));
     }
 
-    fn step(action: StepKind) -> Step {
+    fn step(action: StepKind, fresh: Option<u64>) -> Step {
         Step {
             name: None,
             action,
@@ -105,7 +119,7 @@ mod tests {
             retries: 0,
             env: Default::default(),
             sudo: false,
-            fresh: None,
+            fresh: fresh.map(Duration::from_secs),
         }
     }
 
@@ -123,7 +137,7 @@ mod tests {
             plain: false,
             local: false,
         };
-        let bundle = Definition { steps: vec![step(playbook)], ..Definition::default() };
+        let bundle = Definition { steps: vec![step(playbook, None)], ..Definition::default() };
         let mut image = Image::of_test("i", "x-1", "x");
         let same = async |image: &Image, bundle: &Definition| {
             sees_the_same(setup, (image, bundle), &cx).await.unwrap()
@@ -135,6 +149,22 @@ mod tests {
         assert!(same(&image, &bundle).await);
         image.properties.insert(image::SURROUNDINGS.into(), "0".repeat(64));
         assert!(!same(&image, &bundle).await);
+    }
+
+    #[test]
+    fn a_step_that_is_too_old_is_run_again() {
+        let now = Timestamp::now();
+        let steps = vec![step(StepKind::Reboot, None)];
+        let mut bundle = Definition { steps, ..Definition::default() };
+        let mut image = Image::of_test("i", "x-1", "x");
+        assert!(is_fresh(&image, &bundle, now));
+        bundle.steps.push(step(StepKind::Reboot, Some(60)));
+        assert!(!is_fresh(&image, &bundle, now), "nothing is known of it");
+        for (seconds, fresh) in [(1, true), (0, false), (-1, false)] {
+            let until = now + jiff::SignedDuration::from_secs(seconds);
+            image.properties.insert(image::FRESH_UNTIL.into(), until.to_string());
+            assert_eq!(is_fresh(&image, &bundle, now), fresh, "{seconds}");
+        }
     }
 
     #[test]

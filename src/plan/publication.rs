@@ -37,8 +37,8 @@ const BOOTS_BY_PREFIX: [&str; 4] = ["hw_", "os_", "trait:", "vmware_"];
 const OF_THE_FILE: [&str; 3] = ["os_glance_", "os_hash", "vmware_disktype"];
 
 /// Absent until the image has such a time, or its build has found that out.
-const OF_BUILD: [&str; 4] =
-    [image::HIDDEN_AT, image::HELD_AT, image::SOURCE, image::SURROUNDINGS];
+const OF_BUILD: [&str; 5] =
+    [image::HIDDEN_AT, image::HELD_AT, image::SOURCE, image::SURROUNDINGS, image::FRESH_UNTIL];
 
 /// Inputs of a publication.
 pub(super) struct Origins<'a> {

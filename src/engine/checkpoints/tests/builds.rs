@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::engine::checkpoints::{Range, Trail, keys, seen};
 use crate::engine::tests::world::{World, no_wall, site};
-use crate::engine::{BuildContext, Outcome, build};
+use crate::engine::{BuildContext, Built, Outcome, build};
 use crate::model::event::{Event, Events};
 use crate::model::facts::{CloudFacts, FactsQuery};
 use crate::model::image;
@@ -286,6 +286,28 @@ async fn files_that_changed_since_the_plan_are_not_known() {
     assert_eq!(cloud.kept(), 0);
 }
 
+/// That is how long no build is told that the image is what it would make.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_says_until_when_its_steps_are_fresh() {
+    let (world, tree) = (World::new(), Tree::new());
+    let (cloud, definition) = (Shelved::new(&world.cloud), tree.definition());
+    let until = async |fresh: [Option<u64>; 3]| {
+        let mut plan = plan(&world, &definition, ["a", "b", "c"]);
+        plan.steps.iter_mut().zip(fresh).for_each(|(step, fresh)| step.fresh = fresh);
+        let (outcome, _) = built((&world, &cloud), (&definition, &plan), Range::default()).await;
+        let Ok(Built::Image(image)) = outcome.result else { panic!("{:?}", outcome.result) };
+        let until = image.properties.get(image::FRESH_UNTIL)?;
+        Some(until.parse::<Timestamp>().unwrap())
+    };
+    let before = Timestamp::now();
+    let first = until([None, Some(60), Some(7200)]).await.unwrap();
+    let begin = before + SignedDuration::from_secs(60);
+    assert!(begin <= first && first <= Timestamp::now() + SignedDuration::from_secs(60));
+    let again = until([None, Some(60), Some(7200)]).await;
+    assert_eq!(again, Some(first), "a step that is restored is no younger");
+    assert_eq!(until([None; 3]).await, None);
+}
+
 /// A build whose only step is a playbook.
 struct Playing {
     world: World,
@@ -381,7 +403,7 @@ async fn surroundings_that_change_while_a_playbook_runs_are_not_told() {
             playing.change_role("- command: 'false'\n");
         }
         trail.passed(&site, &mut builder).await.unwrap();
-        trail.properties().remove(image::SURROUNDINGS)
+        trail.properties(&playing.plan).remove(image::SURROUNDINGS)
     };
     assert!(told(false).await.is_some_and(|digest| digest.len() == 64));
     assert_eq!(told(true).await, None);
