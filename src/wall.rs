@@ -27,6 +27,7 @@ mod legible;
 mod limits;
 mod mounts;
 mod say;
+mod seen;
 mod shipped;
 mod shown;
 #[cfg(test)]

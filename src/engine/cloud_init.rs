@@ -48,6 +48,15 @@ pub fn warm_user_data(login: &PublicKey, host: &PrivateKey) -> String {
 pub fn warm_edition() -> String {
     let mut settings = builder_of("", "", "");
     settings["runcmd"] = json!([REST]);
+    edition(settings)
+}
+
+/// Digest of what the factory itself says in [`builder_user_data`], whatever the keys.
+pub fn builder_edition() -> String {
+    edition(builder_of("", "", ""))
+}
+
+fn edition(settings: Value) -> String {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(cloud_config(settings).as_bytes());
     hasher.finish().hex

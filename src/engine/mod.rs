@@ -1,5 +1,6 @@
 //! The straight line from a plan to an image: source, boot, provision, tidy, capture, smoke,
 //! publish; and the one road home.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::digest::Digest;
@@ -31,6 +32,7 @@ mod smoke;
 mod source;
 pub mod space;
 mod steps;
+mod surroundings;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod tidy;
@@ -43,6 +45,7 @@ use error::exec_reason;
 pub use publish::Unsettled;
 use publish::{is_gone, publish, settled};
 pub use smoke::played;
+pub use surroundings::surroundings;
 pub use unwind::unwind;
 use unwind::{home, retire, retire_builder, unwind_around};
 
@@ -140,22 +143,23 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
     let mut tally = Tally::default();
     let source::Begin { image: base, plan, source } = source::image(site).await?;
     let (site, plan) = (&site.of_plan(&plan), &plan);
-    let mut identities = Vec::new();
+    let (mut identities, mut made) = (Vec::new(), BTreeMap::new());
     let (image, build_key) = match &plan.builder {
         Some(wanted) if matches!(site.until, Goal::Warm) => {
             *up = site.stage(Stage::Boot, pool::make(site, wanted, &base)).await?;
             return Ok(Built::Warm);
         }
         Some(wanted) => {
-            let (mut builder, trail) =
+            let (mut builder, mut trail) =
                 site.stage(Stage::Boot, checkpoints::builder(site, wanted, &base)).await?;
             *up = Some(builder.opened(site)?);
-            let steps = steps::run(site, &mut builder, trail);
+            let steps = steps::run(site, &mut builder, &mut trail);
             let provisioned = site.stage(Stage::Provision, steps).await;
             if let Goal::Provisioned(person) = &site.until {
                 return visited(site, &builder, &**person, provisioned).await;
             }
             provisioned?;
+            made = trail.properties(plan);
             if plan.smoke.is_some() {
                 identities.push(builder.identity(site).await?);
             }
@@ -175,7 +179,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
     }
     match &site.until {
         Goal::Published => {
-            let publish = publish(site, &image, Findings { tests: tally, source });
+            let publish = publish(site, &image, Findings { tests: tally, source, made });
             Ok(Built::Image(Box::new(site.stage(Stage::Publish, publish).await?)))
         }
         Goal::Tested => Ok(Built::Tested),
@@ -193,6 +197,8 @@ struct Findings {
     tests: Tally,
     /// Checksum of the file that is its source.
     source: Option<Digest>,
+    /// Properties that tell how its steps were run.
+    made: BTreeMap<String, String>,
 }
 
 /// The builder is opened for a person, whatever became of the steps.

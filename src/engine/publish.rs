@@ -27,6 +27,7 @@ pub(super) async fn publish(
     publication
         .properties
         .extend(found.source.map(|digest| (image::SOURCE.to_owned(), digest.to_string())));
+    publication.properties.extend(found.made);
     if was_changed(site).await {
         say_changed(site, &mut publication);
     }

@@ -7,6 +7,9 @@ use super::machine::{self, Running};
 use super::{BuildContext, BuildError};
 use crate::system::lines;
 
+/// What a builder runs before its first step.
+pub(super) const SCRIPT: &str = include_str!("../../templates/guest/ready.sh");
+
 /// Time limit for a freshly booted base's package manager.
 const LIMIT: Duration = Duration::from_secs(600);
 /// Additional time for the script itself.
@@ -38,8 +41,7 @@ pub(super) async fn builder(
 /// The script, and the longest time that it waits.
 pub(super) fn script(deadline: Instant) -> (String, Duration) {
     let limit = deadline.saturating_duration_since(Instant::now()).clamp(REST, LIMIT);
-    let script = include_str!("../../templates/guest/ready.sh");
-    (format!("LIMIT={}\n{script}", limit.as_secs()), limit)
+    (format!("LIMIT={}\n{SCRIPT}", limit.as_secs()), limit)
 }
 
 /// Tells of what the script waited for.

@@ -1,5 +1,7 @@
 //! The files of a definition and their digests. Builds of equal digests had equal definitions.
 use crate::model::inputs::{InputFile, Inputs, OF_RUN, is_debris};
+use crate::model::step::Reads;
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +21,7 @@ use crate::system::reading;
 /// All files of a definition, sorted by path: those of its directory except `target` (build output)
 /// and `.git`, and those beside its main file if `bundle.path` names another directory. Left out is
 /// what git ignores, unless a step names it, and what interpreters and editors leave, unless git
-/// tracks it. The error names the path.
+/// tracks it. Nothing is left out of what a script or an upload names. The error names the path.
 pub fn files(bundle: &Definition) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     counted_files(bundle, &Counted::of(bundle)?)
 }
@@ -46,8 +48,45 @@ fn counted_files(
         let file = read(&path).map_err(|e| (path.clone(), e))?;
         files.push(InputFile { path: relative(&bundle_dir, &path), ..file });
     }
+    let known: BTreeSet<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+    for path in sent(bundle)? {
+        let called = relative(&bundle_dir, &path);
+        if !known.contains(&called) {
+            let file = read(&path).map_err(|e| (path, e))?;
+            files.push(InputFile { path: called, ..file });
+        }
+    }
     files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
     Ok(files)
+}
+
+/// What scripts and uploads name, with all that lies below it: a machine gets it whole.
+fn sent(bundle: &Definition) -> Result<BTreeSet<PathBuf>, (PathBuf, io::Error)> {
+    let dir = real(&bundle.dir);
+    let named = bundle.steps.iter().filter_map(|step| match step.action.reads() {
+        Reads::Path(path) => Some(real(&bundle.dir.join(path))),
+        Reads::Nothing | Reads::Everything => None,
+    });
+    let mut all = BTreeSet::new();
+    for place in named.filter(|place| place.exists() && place.starts_with(&dir)) {
+        for entry in walkdir::WalkDir::new(&place) {
+            let entry = entry.map_err(|e| unseen(&place, e))?;
+            let is_kept = entry.file_type().is_file() || entry.path_is_symlink();
+            if is_kept || is_empty_dir(entry.path()).map_err(|e| (place.clone(), e))? {
+                all.insert(entry.into_path());
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn is_empty_dir(path: &Path) -> io::Result<bool> {
+    Ok(path.is_dir() && path.read_dir()?.next().is_none())
+}
+
+fn unseen(dir: &Path, error: walkdir::Error) -> (PathBuf, io::Error) {
+    let path = error.path().unwrap_or(dir).to_path_buf();
+    (path, error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
 }
 
 /// Which files are part of a definition.
@@ -126,6 +165,10 @@ fn read(path: &Path) -> io::Result<InputFile> {
         let sha256 = hex(&Sha256::digest(target.as_os_str().as_encoded_bytes()));
         return Ok(InputFile { path: PathBuf::new(), sha256, mode: 'l', names_run: false });
     }
+    if path.is_dir() {
+        let sha256 = hex(&Sha256::digest([]));
+        return Ok(InputFile { path: PathBuf::new(), sha256, mode: 'd', names_run: false });
+    }
     let file = reading::open(path)?;
     // As git, and as uploads arrive.
     let mode = if file.metadata()?.permissions().mode() & 0o100 == 0 { '-' } else { 'x' };
@@ -148,10 +191,7 @@ fn below(dir: &Path, counted: &Counted) -> Result<Vec<InputFile>, (PathBuf, io::
     for entry in
         walkdir::WalkDir::new(dir).into_iter().filter_entry(|e| e.depth() == 0 || !left_out(e))
     {
-        let entry = entry.map_err(|e| {
-            let path = e.path().unwrap_or(dir).to_path_buf();
-            (path, e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
-        })?;
+        let entry = entry.map_err(|e| unseen(dir, e))?;
         let path = entry.path().strip_prefix(dir).unwrap_or(entry.path()).to_path_buf();
         if entry.file_type().is_file() || entry.path_is_symlink() {
             let file = read(entry.path()).map_err(|e| (entry.path().to_path_buf(), e))?;

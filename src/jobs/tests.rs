@@ -118,7 +118,7 @@ impl Connect for Nobody {
     }
 }
 
-fn factory(dir: &Path, provider: Arc<dyn Provider>) -> Arc<Factory> {
+pub(super) fn factory(dir: &Path, provider: Arc<dyn Provider>) -> Arc<Factory> {
     let wall = wall::Wall::new(wall::Config {
         settings: Default::default(),
         env: Default::default(),

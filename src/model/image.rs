@@ -292,5 +292,10 @@ pub const HIDDEN_AT: &str = "factory_hidden_at";
 pub const HELD_AT: &str = "factory_held_at";
 /// `true` if its definition published the image hidden.
 pub const PUBLISHED_HIDDEN: &str = "factory_published_hidden";
+/// Digest of what its playbooks saw of the factory besides the definition, in hex. Its key stays on
+/// the machine that built the image.
+pub const SURROUNDINGS: &str = "factory_surroundings";
+/// Time after which the result of a step is too old for its `fresh`, RFC 3339.
+pub const FRESH_UNTIL: &str = "factory_fresh_until";
 /// Checksum of the file that the image was made from, `sha512:<hex>`.
 pub const SOURCE: &str = "factory_source";

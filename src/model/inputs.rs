@@ -11,7 +11,7 @@ pub struct InputFile {
     /// Hex. For a symbolic link, the hash of its target's name. Targets inside the tree have
     /// entries of their own; files outside of the tree are never read.
     pub sha256: String,
-    /// `-`, `x` for an executable, `l` for a link.
+    /// `-`, `x` for an executable, `l` for a link, `d` for an empty directory that a step sends.
     pub mode: char,
     /// Its text has one of [`OF_RUN`].
     #[serde(skip)]

@@ -93,7 +93,7 @@ pub fn plan(bundle: &Definition, facts: &Facts, request: &Request<'_>) -> Result
     );
     let base_key = origin.as_ref().and_then(|origin| {
         let inputs = facts.host.inputs.as_ref();
-        let begin = keys::Begin { origin, ssh_user: &ssh_user, dir: &bundle.dir, inputs };
+        let begin = keys::Begin { origin, bundle, ssh_user: &ssh_user, inputs };
         keys::set(&mut steps, &begin)
     });
     let (site, larger) = (machines.site.clone(), machines.larger.clone());
@@ -169,12 +169,8 @@ impl<'a> Planner<'a> {
 
     /// The built-in checks that run.
     fn checks(&self, needs_builder: bool) -> Vec<&'static str> {
-        let mut checks = self.bundle.tests.chosen(self.bundle.kind);
-        // Nobody logs in to build: there is no key that could open the image.
-        if !needs_builder || matches!(self.request.purpose, Purpose::Test { .. }) {
-            checks.retain(|id| *id != BUILD_KEY);
-        }
-        checks
+        let is_test = matches!(self.request.purpose, Purpose::Test { .. });
+        checks(self.bundle, needs_builder && !is_test)
     }
 
     fn machines(&mut self, base: Option<&Image>, builder: bool, checks: &[&str]) -> Machines {
@@ -244,6 +240,19 @@ impl<'a> Planner<'a> {
             }
         }
     }
+}
+
+/// The built-in checks of a definition. Where nobody `logs_in` to build, there is no key that could
+/// open the image.
+fn checks(bundle: &Definition, logs_in: bool) -> Vec<&'static str> {
+    let mut checks = bundle.tests.chosen(bundle.kind);
+    checks.retain(|id| logs_in || *id != BUILD_KEY);
+    checks
+}
+
+/// The built-in checks that a build of a definition makes.
+pub fn checks_of_build(bundle: &Definition) -> Vec<&'static str> {
+    checks(bundle, bundle.source.is_none() || !bundle.steps.is_empty())
 }
 
 /// Size of the volume that the check `volume` attaches.

@@ -38,7 +38,7 @@ mod tests;
 pub use keys::digest;
 pub use machines::MachinePlan;
 use make::Findings;
-pub use make::{Purpose, Request, plan};
+pub use make::{Purpose, Request, checks_of_build, plan};
 pub use names::{began, image_name, is_run_id, run_id, run_id_after};
 pub use origin::Origin;
 pub use smoke::SmokePlan;

@@ -36,6 +36,10 @@ const BOOTS_BY_PREFIX: [&str; 4] = ["hw_", "os_", "trait:", "vmware_"];
 /// Of these, what describes the stored file, which is another one.
 const OF_THE_FILE: [&str; 3] = ["os_glance_", "os_hash", "vmware_disktype"];
 
+/// Absent until the image has such a time, or its build has found that out.
+const OF_BUILD: [&str; 5] =
+    [image::HIDDEN_AT, image::HELD_AT, image::SOURCE, image::SURROUNDINGS, image::FRESH_UNTIL];
+
 /// Inputs of a publication.
 pub(super) struct Origins<'a> {
     pub base: Option<&'a Image>,
@@ -164,7 +168,7 @@ fn properties(bundle: &Definition, from: &Origins<'_>) -> Properties {
             None => all.remove(key),
         }
     }
-    for key in SET_AT_THE_END.into_iter().chain([image::HIDDEN_AT, image::HELD_AT, image::SOURCE]) {
+    for key in SET_AT_THE_END.into_iter().chain(OF_BUILD) {
         all.remove(key);
     }
     all

@@ -12,6 +12,9 @@ pub(super) const ANSIBLE: &str = "ansible-playbook";
 /// Lies beside it.
 const GALAXY: &str = "ansible-galaxy";
 
+/// Where it looks for collections and roles by itself, in a home.
+pub(super) const IN_HOME: [&str; 2] = [".ansible/collections", ".ansible/roles"];
+
 /// A command of Ansible's, of the installation that the owner has.
 pub(super) struct Ansible<'w> {
     pub installation: &'w Installation,
@@ -80,13 +83,11 @@ impl Wall {
             .iter()
             .chain(named.filter(|path| path.exists()))
             .for_each(|path| mounts.read_only(path));
-        // Where Ansible looks for them by itself: in a home.
-        for name in ["collections", "roles"] {
-            let inner = Path::new(".ansible").join(name);
+        for inner in IN_HOME {
             if let Some(dir) =
-                self.config.home.as_ref().map(|h| h.join(&inner)).filter(|dir| dir.is_dir())
+                self.config.home.as_ref().map(|h| h.join(inner)).filter(|dir| dir.is_dir())
             {
-                mounts.read_only_at(&dir, &home.join(&inner));
+                mounts.read_only_at(&dir, &home.join(inner));
             }
         }
     }

@@ -1,6 +1,5 @@
 //! What a definition gets of the factory's environment, and whether it may do without the wall.
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::{Wall, shipped};
 use crate::model::definition::{Definition, Source};
@@ -27,13 +26,6 @@ impl Wall {
     pub fn passed_on(&self, plan: &Plan) -> BTreeMap<&str, &str> {
         let all = self.config.env.iter().filter(|(name, _)| self.grants(plan, name));
         all.map(|(name, value)| (name.as_str(), value.as_str())).collect()
-    }
-
-    /// Files and directories of the owner that programs of definitions read.
-    pub fn shown_paths(&self) -> Vec<PathBuf> {
-        let settings = &self.config.settings;
-        let ansible = settings.ansible.collections.iter().chain(&settings.ansible.roles);
-        settings.read_only.iter().chain(ansible).cloned().collect()
     }
 
     pub(super) fn grants(&self, plan: &Plan, name: &str) -> bool {

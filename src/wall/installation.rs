@@ -22,6 +22,8 @@ pub(super) struct Installation {
     pub version: Option<String>,
     /// Base directory of `pip --user` installs, which otherwise depends on HOME.
     pub user_base: Option<String>,
+    /// Python packages beside it, with their versions: `jinja2-3.1.2.dist-info`.
+    pub packages: BTreeSet<String>,
 }
 
 const ASK: &str = "import sys, site\n\
@@ -75,13 +77,23 @@ pub(super) async fn of_ansible(
             shown.push(path);
         }
     }
+    let packages = listing.lines().map(Path::new).filter(|p| p.is_absolute()).flat_map(packages_in);
+    let packages = packages.collect();
     let version = listing.lines().find_map(|line| line.strip_prefix("version ")).map(str::to_owned);
     Ok(Installation {
         program,
         paths: shown,
         version,
         user_base: last.strip_prefix("base ").map(str::to_owned),
+        packages,
     })
+}
+
+/// Of a directory of Python modules. The version of a package is part of the name.
+fn packages_in(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".dist-info") || name.ends_with(".egg-info")).collect()
 }
 
 /// Environment of the queries.

@@ -194,7 +194,7 @@ impl Remote for Nobody {
 
 const DISK: Keeps = Keeps::Disk { worth: Duration::ZERO };
 
-fn note(keeps: Keeps, ran: &[Timestamp]) -> Kept {
+fn running() -> Running {
     let key = Arc::new(keys::generate_key("login"));
     let target = Target {
         host: "h".into(),
@@ -205,9 +205,12 @@ fn note(keeps: Keeps, ran: &[Timestamp]) -> Kept {
     };
     let machine = Machine { name: "m".into(), id: "i".into(), host: "h".into(), port: 1 };
     let remote = Arc::new(Nobody);
-    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
+    Running { machine, target, remote, watch: Default::default(), reads: None }
+}
+
+fn note(keeps: Keeps, ran: &[Timestamp]) -> Kept {
     let read = vec![Read::from([("a".into(), "b".into())]); ran.len() - 1];
-    Kept::of(&running, keeps, Past { ran: ran.to_vec(), read })
+    Kept::of(&running(), keeps, Past { ran: ran.to_vec(), read })
 }
 
 #[test]

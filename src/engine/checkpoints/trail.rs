@@ -1,4 +1,5 @@
 //! How far a builder has come: what is known of that, and the keeping of its state.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use super::reads::{self, Read, Watch};
 use super::{keys, of_cloud};
 use crate::engine::answer::say;
 use crate::engine::machine::Running;
-use crate::engine::{BuildContext, BuildError};
+use crate::engine::{BuildContext, BuildError, surroundings};
 use crate::frontend;
 use crate::model::image::{self, Image, State};
 use crate::model::inputs::Inputs;
@@ -28,6 +29,8 @@ pub(in crate::engine) struct Trail {
     pub(super) past: Past,
     /// The files of the definition, if they are those of the plan.
     pub(super) inputs: Option<Inputs>,
+    /// What all playbooks see besides the definition. `None`: there is none, or it changed.
+    pub(super) around: Option<String>,
     /// There is no room for more states, which was told.
     pub(super) full: bool,
     /// When the builder was ready, or was last in a state that is known.
@@ -43,10 +46,14 @@ impl Trail {
             keys: vec![None; steps + 1],
             past: Past::default(),
             inputs: None,
+            around: None,
             full: false,
             since: Instant::now(),
             cost: Duration::ZERO,
         };
+        let plays = site.plan.steps.iter().any(keys::on_factory);
+        let around = if plays { seen(site).await? } else { None };
+        let none = Self { around, ..none };
         // A staged base goes with the run.
         if of_cloud(site).is_none() || base.state == State::Staged {
             return Ok(none);
@@ -55,10 +62,19 @@ impl Trail {
             site.plan.publish.properties.get(image::INPUTS) == Some(&inputs.sha256)
         });
         let keys = match &inputs {
-            Some(_) => keys::of(site).await?,
+            Some(_) => keys::of(site, none.around.as_deref())?,
             None => none.keys,
         };
         Ok(Self { keys, inputs, ..none })
+    }
+
+    /// What of the steps that are done an image is compared by.
+    pub(in crate::engine) fn properties(&self, plan: &Plan) -> BTreeMap<String, String> {
+        let ran = self.past.ran.iter().skip(1).zip(&plan.steps);
+        let until = ran.filter_map(|(ran, step)| ran.checked_add(limit(step)?).ok()).min();
+        let until = until.map(|until| (image::FRESH_UNTIL.to_owned(), until.to_string()));
+        let around = self.around.clone().map(|around| (image::SURROUNDINGS.to_owned(), around));
+        until.into_iter().chain(around).collect()
     }
 
     /// Steps that are done: before them the machine was booted.
@@ -89,9 +105,15 @@ impl Trail {
         let watch = builder.reads.take();
         let step = &site.plan.steps[self.done()];
         self.past.ran.push(Timestamp::now());
+        let plays = keys::on_factory(step);
+        if plays && self.around.is_some() && seen(site).await? != self.around {
+            self.around = None;
+        }
         let read = match &self.inputs {
-            Some(before) => read(site, step, (before, watch)).await,
-            None => None,
+            Some(before) if !plays || self.around.is_some() => {
+                read(site, step, (before, watch)).await
+            }
+            _ => None,
         };
         match read {
             Some(read) => self.past.read.push(read),
@@ -166,6 +188,16 @@ async fn saved(
         Ok(Saved::NoRoom(why)) => Err(why),
         Err(e) => Err(e.to_string()),
     }
+}
+
+/// What playbooks see besides the definition.
+pub(super) async fn seen(site: &BuildContext<'_>) -> Result<Option<String>, BuildError> {
+    surroundings(site.wall, &site.home, &site.cx.cancel).await
+}
+
+/// For how long the result of a step may be used, if its definition says so.
+fn limit(step: &StepPlan) -> Option<Duration> {
+    step.fresh.map(Duration::from_secs)
 }
 
 /// What a step that is done has read, besides what its key has. `None`: that is not known.

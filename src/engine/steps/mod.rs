@@ -28,7 +28,7 @@ const ENDING: Duration = Duration::from_secs(60);
 pub(super) async fn run(
     site: &BuildContext<'_>,
     builder: &mut Running,
-    trail: Trail,
+    trail: &mut Trail,
 ) -> Result<(), BuildError> {
     let done = all(site, builder, trail).await;
     stop_ssh_master(site).await;
@@ -38,7 +38,7 @@ pub(super) async fn run(
 async fn all(
     site: &BuildContext<'_>,
     builder: &mut Running,
-    mut trail: Trail,
+    trail: &mut Trail,
 ) -> Result<(), BuildError> {
     let all = &site.plan.steps;
     let end = site.range.until.map_or(all.len(), |last| all.len().min(last + 1));

@@ -151,7 +151,7 @@ impl World {
             pool: None,
             until: Goal::Published,
             keep_on_failure: false,
-            home: Default::default(),
+            home: self.dir.path().into(),
             range: Default::default(),
         };
         build(&site).await
@@ -203,7 +203,7 @@ pub(crate) fn site<'a>(
         pool: None,
         until: Goal::Published,
         keep_on_failure: true,
-        home: Default::default(),
+        home: world.dir.path().into(),
         range: Default::default(),
     }
 }

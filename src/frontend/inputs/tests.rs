@@ -176,9 +176,52 @@ fn what_git_ignores_counts_if_a_step_names_it() {
     };
     assert_eq!(names(), ["ansible/bootstrap.yml", "build-vars.yml", "dist/app.jar", "made.sh"]);
     fs::create_dir(dir.join("dist/__pycache__")).unwrap();
-    fs::write(dir.join("dist/__pycache__/x.pyc"), "").unwrap();
     fs::write(dir.join("ansible/x.tmp"), "").unwrap();
-    assert_eq!(names().len(), 4, "{:?}", names());
+    assert_eq!(names().len(), 4 + 1, "the upload sends the directory: {:?}", names());
+}
+
+/// An upload sends all that is there: a plugin's byte code changed, and no digest did.
+#[test]
+fn all_that_a_step_sends_counts() {
+    let (tree, _) = tree();
+    let dir = tree.path().join("images/x");
+    let vars = "bundle: {name: x, img_base: b}\nsteps:\n\
+        - {upload: {src: files, dest: /opt/}}\n- {upload: {src: target/app.jar, dest: /opt/}}\n\
+        - {upload: {src: shared, dest: /opt/}}\n";
+    fs::write(dir.join("build-vars.yml"), vars).unwrap();
+    std::os::unix::fs::symlink("more", dir.join("shared")).unwrap();
+    let sent = [
+        dir.join("files/plugin.pyc"),
+        dir.join("files/__pycache__/x"),
+        dir.join("files/.git/HEAD"),
+        dir.join("target/app.jar"),
+        dir.join("more/.git/HEAD"),
+        dir.join("more/x~"),
+    ];
+    for path in &sent {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "1").unwrap();
+    }
+    let bundle = crate::frontend::load(tree.path(), &dir).unwrap().bundle;
+    let mut seen = vec![inputs(&bundle).unwrap().sha256];
+    let mut differs = |what: &Path| {
+        let now = inputs(&bundle).unwrap().sha256;
+        assert!(!seen.contains(&now), "{}", what.display());
+        seen.push(now);
+    };
+    for path in &sent {
+        fs::write(path, "2").unwrap();
+        differs(path);
+    }
+    fs::create_dir(dir.join("files/empty")).unwrap();
+    differs(Path::new("an empty directory"));
+    fs::create_dir(dir.join("files/empty/inner")).unwrap();
+    differs(Path::new("another in it"));
+    let before = inputs(&bundle).unwrap();
+    fs::create_dir(dir.join("target/runs")).unwrap();
+    fs::write(dir.join("target/other.jar"), "1").unwrap();
+    fs::write(dir.join("build-vars.yml~"), "1").unwrap();
+    assert_eq!(inputs(&bundle).unwrap(), before, "no step sends that");
 }
 
 /// Every listing read every file of every definition.

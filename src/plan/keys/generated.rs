@@ -47,7 +47,9 @@ impl Written {
         let kind = [Shell, Script, Upload, Ansible, Reboot][dice.below(5)];
         let env =
             (matches!(kind, Shell | Script | Ansible) && dice.below(2) == 0).then(|| dice.below(9));
-        Self { kind, of: dice.below(3), env, retries: 0 }
+        // What a restart is of is not written.
+        let of = if kind == Reboot { 0 } else { dice.below(3) };
+        Self { kind, of, env, retries: 0 }
     }
 
     fn yaml(&self) -> String {
@@ -86,6 +88,7 @@ impl Tree {
         }
         this.write("ansible/roles/r/tasks/main.yml", "- command: 'true'\n");
         this.write("tests/t", "#!/bin/sh\n");
+        fs::set_permissions(this.path("tests/t"), fs::Permissions::from_mode(0o755)).unwrap();
         this
     }
 
@@ -96,10 +99,7 @@ impl Tree {
     fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        if text.starts_with("#!") {
-            fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
-        }
+        fs::write(path, text).unwrap();
     }
 
     fn plan(&self) -> Plan {
@@ -170,8 +170,7 @@ impl Tree {
                     _ => self.steps.insert(at, Written::any(dice)),
                 }
                 let longest = before.len().max(self.steps.len());
-                let is = |steps: &[Written], at: usize| steps.get(at).map(Written::yaml);
-                let own = (0..longest).find(|at| is(&before, *at) != is(&self.steps, *at));
+                let own = (0..longest).find(|at| before.get(*at) != self.steps.get(*at));
                 let all = |own: usize| playbook.map_or(own, |playbook| own.min(playbook));
                 (format!("{before:?} to be {:?}", self.steps), [own.map(all), own])
             }

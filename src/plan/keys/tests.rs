@@ -272,6 +272,25 @@ fn an_outline_has_what_is_known_before_the_run() {
     assert!(tree.plan().base_key.is_some());
 }
 
+/// Another family's image would say that it is this one's.
+#[test]
+fn a_step_that_runs_a_program_counts_with_the_family_that_it_is_told() {
+    let tree = Tree::new();
+    let upload = "- {upload: {src: files, dest: /srv}}\n- {reboot: true}\n- {shell: first}\n";
+    let vars = |name: &str| format!("bundle: {{name: {name}, img_base: b}}\nsteps:\n{upload}");
+    let keys = |name: &str| {
+        tree.write("build-vars.yml", &vars(name));
+        let plan = tree.plan();
+        (plan.base_key.clone(), keys(&plan), outlines(&plan))
+    };
+    let (one, other) = (keys("one"), keys("other"));
+    assert_eq!(one.0, other.0);
+    for (one, other) in [(one.1, other.1), (one.2, other.2)] {
+        assert!(one.iter().all(Option::is_some), "{one:?}");
+        assert_eq!(from(&one, &other), 2, "a file and a restart are told nothing");
+    }
+}
+
 /// It differs in every run, so that nothing made with it is of use to another.
 #[test]
 fn what_is_told_of_the_run_has_no_key() {
@@ -285,4 +304,23 @@ fn what_is_told_of_the_run_has_no_key() {
     let tree = Tree::new();
     tree.write("build-vars.yml", &VARS.replace("{shell: first}", "{shell: 'echo $FACTORY_RUN'}"));
     assert!(tree.keys().iter().all(Option::is_none));
+}
+
+/// What a link leads to is read as well, and has an entry of its own.
+#[test]
+fn what_a_link_leads_to_may_be_told_of_the_run() {
+    for (link, to, step) in [
+        ("scripts/by.sh", "../real/run.sh", "{script: scripts/by.sh}"),
+        ("files/by", "../real", "{upload: {src: files, dest: /srv}}"),
+    ] {
+        let tree = Tree::new();
+        tree.write("real/run.sh", "#!/bin/sh\necho $FACTORY_RUN\n");
+        symlink(to, tree.dir().join(link)).unwrap();
+        let vars = format!("bundle: {{name: x, img_base: b}}\nsteps: [{step}]\n");
+        tree.write("build-vars.yml", &vars);
+        assert_eq!((tree.keys(), outlines(&tree.plan())), (vec![None], vec![None]), "{link}");
+    }
+    let tree = Tree::new();
+    tree.write("real/run.sh", "#!/bin/sh\necho $FACTORY_RUN\n");
+    assert!(tree.keys().iter().all(Option::is_some), "no step reads it but a playbook, perhaps");
 }

@@ -2,6 +2,7 @@
 use super::{HOSTILE, events, image, plan};
 use crate::log::sentences::TESTED;
 use crate::model::event::{Event, Stamped};
+use crate::model::outcome::Outcome;
 use crate::report::history::History;
 use crate::report::record::Record;
 use crate::report::{junit, page};
@@ -74,6 +75,22 @@ fn says_what_happened() {
         failed.contains("Failed in smoke; nothing was published") && failed.contains("Left behind")
     );
     assert!(failed.contains("What went wrong"));
+}
+
+/// The page of a run that built nothing said that it had built the image.
+#[test]
+fn an_image_that_was_there_is_not_said_to_be_built() {
+    let event = Event::Finished {
+        outcome: Outcome::Unchanged.name().into(),
+        seconds: 1.0,
+        image: None,
+        error: None,
+        leaks: Vec::new(),
+    };
+    let events = [Stamped { at: jiff::Timestamp::UNIX_EPOCH, event }];
+    let html = page::html(&Record::new(&plan(), &events, Some(&image())), &History::default());
+    assert!(html.contains("✓ Unchanged: a build would make this image again"), "{html}");
+    assert!(html.contains("<title>Unchanged: ") && !html.contains("Built and"), "{html}");
 }
 
 /// The page of a test that an image had passed was red, or said that it was published.

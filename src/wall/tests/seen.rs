@@ -172,3 +172,41 @@ async fn certificates_that_the_environment_names_are_seen() {
     let look = format!("cat {all}/secret || echo hidden");
     assert_eq!(shell(&hides, &plan(definition.path()), &look).await, "hidden\n");
 }
+
+/// Whatever a playbook makes of it counts.
+#[tokio::test]
+async fn what_playbooks_see_besides_the_definition_is_known() {
+    let home = tempfile::tempdir().unwrap();
+    let certificate = home.path().join("ca.pem");
+    std::fs::write(&certificate, "").unwrap();
+    let env = [
+        ("TZ", "UTC"),
+        ("http_proxy", "http://p"),
+        ("SSL_CERT_FILE", certificate.to_str().unwrap()),
+        ("TERM", "xterm"),
+        ("TOKEN", "s3cret"),
+    ];
+    let mut settings = Settings { read_only: vec!["/srv/all".into()], ..Settings::default() };
+    settings.ansible.roles = vec!["/srv/roles".into()];
+    settings.ansible.collections = vec!["/srv/collections".into()];
+    let Wall { config, .. } = wall(settings, &env);
+    let wall = Wall::new(Config { home: Some(home.path().into()), ..config });
+    let seen = wall.seen(&Cancel::default()).await.unwrap();
+    let names: Vec<&str> = seen.env.keys().map(String::as_str).collect();
+    assert_eq!(names, ["PATH", "SSL_CERT_FILE", "TZ", "http_proxy"]);
+    assert!(seen.ansible.0.is_some());
+    assert!(seen.ansible.1.iter().any(|name| name.to_lowercase().starts_with("jinja2-")));
+    let of_home = |path: &str| home.path().join(path);
+    for path in [
+        "/srv/all".into(),
+        "/srv/roles".into(),
+        "/srv/collections".into(),
+        "/etc/ansible".into(),
+        "/usr/share/ansible".into(),
+        of_home(".ansible/roles"),
+        of_home(".ansible/collections"),
+        certificate,
+    ] {
+        assert!(seen.paths.contains(&path), "{}", path.display());
+    }
+}

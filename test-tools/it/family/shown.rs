@@ -104,11 +104,31 @@ fn an_image_whose_files_changed_meanwhile_says_so_and_is_stale() {
         .says("os/x: stale: its definition changed");
 }
 
+/// `os/<name>`, whose image is a file of it.
+fn with_disk(factory: Factory, name: &str, more: &str) -> Factory {
+    let dir = factory.tree().join("os").join(name);
+    std::fs::create_dir_all(&dir).unwrap();
+    tiny_disk(&dir);
+    let vars = format!("bundle: {{name: {name}}}\nsource: {{url: tiny.img}}\n{more}");
+    factory.bundle(&format!("os/{name}"), &vars)
+}
+
+/// It may be another disk each time.
+#[test]
+fn what_a_script_writes_is_built_again() {
+    let factory = tree();
+    for _ in 0..2 {
+        let build = ["--accel", "tcg", "build", "--no-smoke", "os/tiny"];
+        factory.run(&build).exits(0).says("is published");
+    }
+    assert_eq!(ids(&factory, "tiny").len(), 2);
+}
+
 /// What is there already is the result: of the same files, values and base, with its checks.
 #[test]
 fn what_would_be_built_again_is_not_built() {
     let templates = [("output/a.txt.j2", "{{ result_img_id }}\n")];
-    let factory = with_os(tree(), "other", "vars: {x: 1}\n");
+    let factory = with_disk(Factory::new(), "other", "vars: {x: 1}\n");
     let factory = templates
         .iter()
         .fold(factory, |factory, (path, text)| factory.file(&format!("os/other/{path}"), text));

@@ -1,13 +1,13 @@
 //! Builds on a cloud in memory that keeps states of machines.
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 
 use super::*;
-use crate::engine::checkpoints::Range;
+use crate::engine::checkpoints::trail::seen;
+use crate::engine::checkpoints::{Range, Trail, keys};
 use crate::engine::tests::world::{World, no_wall, site};
-use crate::engine::{BuildContext, Outcome, build};
+use crate::engine::{BuildContext, Built, Outcome, build};
 use crate::model::event::{Event, Events};
 use crate::model::facts::{CloudFacts, FactsQuery};
 use crate::model::image;
@@ -310,16 +310,42 @@ async fn files_that_changed_since_the_plan_are_not_known() {
     assert_eq!(cloud.kept(), 0);
 }
 
+/// That is how long no build is told that the image is what it would make.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_playbook_sees_of_the_factory_is_in_its_key() {
-    let (world, home) = (World::new(), tempfile::tempdir().unwrap());
-    let shown = home.path().join("roles");
-    fs::create_dir(&shown).unwrap();
-    let keys = async |value: &str, ansible: &str| {
+async fn an_image_says_until_when_its_steps_are_fresh() {
+    let (world, tree) = (World::new(), Tree::new());
+    let (cloud, definition) = (Shelved::new(&world.cloud), tree.definition());
+    let until = async |fresh: [Option<u64>; 3]| {
+        let mut plan = plan(&world, &definition, ["a", "b", "c"]);
+        plan.steps.iter_mut().zip(fresh).for_each(|(step, fresh)| step.fresh = fresh);
+        let (outcome, _) = built((&world, &cloud), (&definition, &plan), Range::default()).await;
+        let Ok(Built::Image(image)) = outcome.result else { panic!("{:?}", outcome.result) };
+        let until = image.properties.get(image::FRESH_UNTIL)?;
+        Some(until.parse::<Timestamp>().unwrap())
+    };
+    let before = Timestamp::now();
+    let first = until([None, Some(60), Some(7200)]).await.unwrap();
+    let begin = before + SignedDuration::from_secs(60);
+    assert!(begin <= first && first <= Timestamp::now() + SignedDuration::from_secs(60));
+    let again = until([None, Some(60), Some(7200)]).await;
+    assert_eq!(again, Some(first), "a step that is restored is no younger");
+    assert_eq!(until([None; 3]).await, None);
+}
+
+/// A build whose only step is a playbook.
+struct Playing {
+    world: World,
+    home: tempfile::TempDir,
+    plan: Plan,
+}
+
+impl Playing {
+    fn new() -> Self {
+        let (world, home) = (World::new(), tempfile::tempdir().unwrap());
+        fs::create_dir(home.path().join("roles")).unwrap();
         let mut plan = world.plan();
         plan.base_key = Some("base".into());
         plan.asks.env = vec!["TOKEN".into()];
-        plan.ansible = Some(ansible.into());
         let shell = StepPlan { outline: Some("o".into()), ..plan.steps[0].clone() };
         let action = StepKind::Ansible {
             playbook: "p.yml".into(),
@@ -329,30 +355,89 @@ async fn what_a_playbook_sees_of_the_factory_is_in_its_key() {
             local: false,
         };
         plan.steps = vec![shell.clone(), StepPlan { action, ..shell }];
+        Self { world, home, plan }
+    }
+
+    fn wall(&self, env: &[(&str, &str)]) -> Wall {
         let mut settings = Settings::default();
-        settings.ansible.roles = vec![shown.clone()];
+        settings.ansible.roles = vec![self.home.path().join("roles")];
         settings.allow = vec![Rule {
             definition: "images/x".into(),
             env: vec!["TOKEN".into()],
             ..Rule::default()
         }];
-        let env = BTreeMap::from([("TOKEN".to_owned(), value.to_owned())]);
-        let wall = Wall::new(Config { settings, env, home: None, hidden: Vec::new() });
-        let cx = RunCx::outside(Default::default());
-        let site = BuildContext {
-            home: home.path().into(),
-            ..site(&world, &world.fake, &plan, &cx, &wall)
-        };
-        crate::engine::checkpoints::keys::of(&site).await.unwrap()
-    };
-    let before = keys("one", "2.14").await;
-    assert!(before.iter().all(Option::is_some), "{before:?}");
-    assert_eq!(keys("one", "2.14").await, before);
-    for after in [keys("two", "2.14").await, keys("one", "2.15").await] {
-        assert_eq!(after[..2], before[..2], "a script sees nothing of it");
-        assert_ne!(after[2], before[2]);
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Wall::new(Config { settings, env: env.collect(), home: None, hidden: Vec::new() })
     }
-    fs::write(shown.join("main.yml"), "- command: 'true'\n").unwrap();
-    assert_ne!(keys("one", "2.14").await[2], before[2], "what the owner shows");
-    assert!(!before[2].as_ref().unwrap().contains("one"));
+
+    fn change_role(&self, text: &str) {
+        fs::write(self.home.path().join("roles/main.yml"), text).unwrap();
+    }
+
+    async fn keys(&self, env: &[(&str, &str)]) -> Vec<Option<String>> {
+        let (wall, cx) = (self.wall(env), RunCx::outside(Default::default()));
+        let site = BuildContext {
+            home: self.home.path().into(),
+            ..site(&self.world, &self.world.fake, &self.plan, &cx, &wall)
+        };
+        let around = seen(&site).await.unwrap();
+        assert!(around.is_some(), "there is Ansible");
+        keys::of(&site, around.as_deref()).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_playbook_sees_of_the_factory_is_in_its_key() {
+    let mut playing = Playing::new();
+    let env = [("TOKEN", "one"), ("TZ", "UTC"), ("http_proxy", "http://p")];
+    let before = playing.keys(&env).await;
+    assert!(before.iter().all(Option::is_some), "{before:?}");
+    assert_eq!(playing.keys(&env).await, before);
+    for (index, value) in ["two", "Europe/Zurich", "http://q"].into_iter().enumerate() {
+        let mut env = env;
+        env[index].1 = value;
+        let after = playing.keys(&env).await;
+        assert_eq!(after[..2], before[..2], "a script sees nothing of it");
+        assert_ne!(after[2], before[2], "{value}");
+    }
+    playing.plan.ansible = Some("2.15".into());
+    assert_ne!(playing.keys(&env).await[2], before[2], "another version");
+    playing.plan.ansible = None;
+    assert_eq!(playing.keys(&env).await, before);
+    playing.change_role("- command: 'true'\n");
+    assert_ne!(playing.keys(&env).await[2], before[2], "what the owner shows");
+}
+
+/// Nobody knows which of both a playbook saw.
+#[tokio::test(flavor = "multi_thread")]
+async fn surroundings_that_change_while_a_playbook_runs_are_not_told() {
+    let playing = Playing::new();
+    let told = async |change: bool| {
+        let (wall, cx) = (playing.wall(&[]), RunCx::outside(Default::default()));
+        let site = BuildContext {
+            home: playing.home.path().into(),
+            ..site(&playing.world, &playing.world.fake, &playing.plan, &cx, &wall)
+        };
+        let crate::plan::Origin::Base(base) = &playing.plan.origin else { unreachable!() };
+        let mut trail = Trail::new(&site, base).await.unwrap();
+        trail.past.ran.push(Timestamp::now());
+        let mut builder = running();
+        trail.passed(&site, &mut builder).await.unwrap();
+        if change {
+            playing.change_role("- command: 'false'\n");
+        }
+        trail.passed(&site, &mut builder).await.unwrap();
+        trail.properties(&playing.plan).remove(image::SURROUNDINGS)
+    };
+    assert!(told(false).await.is_some_and(|digest| digest.len() == 64));
+    assert_eq!(told(true).await, None);
+}
+
+/// Another release of the factory boots another machine.
+#[test]
+fn what_a_booted_machine_is_told_is_in_its_key() {
+    let all = [("base", ["a", "b"]), ("base", ["c", "b"]), ("base", ["a", "c"]), ("x", ["a", "b"])];
+    let keys = all.map(|(base, own)| keys::booted(base, own));
+    let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+    assert_eq!(different.len(), all.len());
 }

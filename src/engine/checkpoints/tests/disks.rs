@@ -85,6 +85,7 @@ fn what_a_state_cost_decides_when_the_next_is_kept() {
         keys: Vec::new(),
         past: Past { ran: vec![Timestamp::now(); done + 1], read: Vec::new() },
         inputs: None,
+        around: None,
         full: false,
         since: Instant::now().checked_sub(Duration::from_secs(since)).unwrap(),
         cost: Duration::from_secs(cost),
