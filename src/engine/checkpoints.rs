@@ -18,7 +18,7 @@ use crate::model::inputs::Inputs;
 use crate::model::step::Reads;
 use crate::plan::{MachinePlan, Plan, StepPlan};
 use crate::provider::checkpoints::{Checkpoint, NewCheckpoint, Saved};
-use crate::provider::{BootSpec, Checkpoints};
+use crate::provider::{BootSpec, Checkpoints, CloudError};
 
 mod keys;
 mod note;
@@ -215,7 +215,8 @@ impl Trail {
         self.keep(site, builder).await
     }
 
-    /// Keeps the state that the builder is in. That it cannot be kept fails no build.
+    /// Keeps the state that the builder is in. That it cannot be kept fails no build; that nothing
+    /// is known of the builder does.
     async fn keep(&mut self, site: &BuildContext<'_>, builder: &Running) -> Result<(), BuildError> {
         let (Some(cloud), Some(key)) = (site.cloud.checkpoints(), &self.keys[self.done()]) else {
             return Ok(());
@@ -233,7 +234,12 @@ impl Trail {
             Ok(Saved::NoRoom(why)) => why,
             Err(e) => {
                 site.cx.cancel.check()?;
-                e.to_string()
+                let reason = e.to_string();
+                if matches!(e, CloudError::Unknown { .. }) {
+                    let console = machine::shown_tail(site, &builder.machine).await;
+                    return Err(BuildError::BuilderLost { reason, console });
+                }
+                reason
             }
         };
         self.full = true;

@@ -54,7 +54,10 @@ pub trait Checkpoints: Send + Sync {
         checkpoint: &Checkpoint,
     ) -> Result<Machine, CloudError>;
 
-    /// Keeps the state of a running machine, which pauses meanwhile and then goes on.
+    /// Keeps the state of a running machine, which pauses meanwhile and then goes on, kept or not.
+    ///
+    /// # Errors `Unknown`: what became of the machine is not known, and what is captured of it may
+    /// be an earlier disk. After all others it is as it was.
     async fn save(
         &self,
         cx: &RunCx,

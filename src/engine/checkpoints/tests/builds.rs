@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::engine::checkpoints::Range;
 use crate::engine::tests::world::{World, no_wall, site};
-use crate::engine::{BuildContext, Outcome, build};
+use crate::engine::{BuildContext, BuildError, Outcome, build};
 use crate::model::event::{Event, Events};
 use crate::model::facts::{CloudFacts, FactsQuery};
 use crate::model::image;
@@ -30,6 +30,8 @@ struct Shelved<'w> {
     broken: Vec<String>,
     restored: Mutex<Vec<String>>,
     has_room: bool,
+    /// Nothing is known of a machine whose state was to be kept.
+    loses: bool,
 }
 
 impl<'w> Shelved<'w> {
@@ -40,6 +42,7 @@ impl<'w> Shelved<'w> {
             broken: Vec::new(),
             restored: Mutex::default(),
             has_room: true,
+            loses: false,
         }
     }
 
@@ -107,6 +110,10 @@ impl Checkpoints for Shelved<'_> {
         _: &Machine,
         new: &NewCheckpoint<'_>,
     ) -> Result<Saved, CloudError> {
+        if self.loses {
+            let (what, reason) = ("keep it".into(), "no answer".into());
+            return Err(CloudError::Unknown { what, reason });
+        }
         if !self.has_room {
             return Ok(Saved::NoRoom("all is taken".into()));
         }
@@ -274,6 +281,18 @@ async fn a_build_without_room_says_so_once() {
         |e| matches!(e, Event::Warning { text } if text.contains("keeps no more checkpoints")),
     );
     assert_eq!(said, 1);
+}
+
+/// Its image might lack what follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_builder_of_which_nothing_is_known_is_lost() {
+    let (world, tree) = (World::new(), Tree::new());
+    let definition = tree.definition();
+    let cloud = Shelved { loses: true, ..Shelved::new(&world.cloud) };
+    let plan = plan(&world, &definition, ["a", "b", "c"]);
+    let (outcome, ran) = built((&world, &cloud), (&definition, &plan), Range::default()).await;
+    let lost = matches!(outcome.result, Err(BuildError::BuilderLost { .. }));
+    assert!(lost && outcome.leaks.is_empty() && ran.is_empty(), "{:?}", outcome.result);
 }
 
 /// They are others than the plan was made of: nothing is known of what they lead to.
