@@ -1,5 +1,8 @@
 //! Keeps the state of a running machine. It pauses while its disk is sealed under a new overlay and
 //! its memory is written, and goes on; digests are taken beside it.
+//!
+//! An answer of QEMU may be lost or late. What became of the machine is then asked anew: QEMU runs
+//! one command at a time, so that a later connection is served after what the earlier one sent.
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -16,8 +19,9 @@ use crate::provider::qemu::machine::{MachineDir, Record, convert_error};
 use crate::provider::qemu::qmp::{Qmp, QmpError};
 use crate::provider::{CloudError, Machine, RunCx};
 use crate::system::disk;
+use crate::system::exec::process::{Proc, State};
 use crate::system::exec::{self, Cmd};
-use crate::system::wait::Deadline;
+use crate::system::wait::{Deadline, Wait};
 
 /// Interval between polls of what takes tenths of seconds.
 pub(super) const POLL: Duration = Duration::from_millis(20);
@@ -25,6 +29,10 @@ pub(super) const POLL: Duration = Duration::from_millis(20);
 const COMMAND: Duration = Duration::from_secs(10);
 /// Time limit for writing the memory.
 const WRITE: Duration = Duration::from_secs(120);
+/// Time limit for a machine to go on after that.
+const GOES_ON: Duration = Duration::from_secs(120);
+/// Longest interval between attempts of it.
+const RARELY: Duration = Duration::from_secs(1);
 /// Bytes per second; QEMU's default would take seconds for a fresh machine.
 const BANDWIDTH: u64 = 8 << 30;
 /// Bytes of disk that are left to others.
@@ -54,10 +62,12 @@ pub async fn save(
     let overlay = next_overlay(&place);
     create(cx, &place, (&cloud.shelf.place(&id).join(DISK), disk_bytes), &overlay).await?;
     fs::hard_link(&sealed, dir.join(DISK)).map_err(CloudError::io(what.clone()))?;
+    let memory = private(&dir.join(MEMORY)).map_err(CloudError::io(what.clone()))?;
     // First, so that whatever fails, what is captured is never a disk that is written no more.
     place.write(&Record { overlay: overlay.clone(), ..record.clone() })?;
-    let paused = Paused { cloud, place: &place, what: &what };
-    let (is_sealed, written) = paused.seal_and_write(&overlay, &dir.join(MEMORY)).await;
+    let paused = Paused { cloud, place: &place, qemu: record.proc(), what: &what };
+    let (is_sealed, written) = paused.seal_and_write(cx, &overlay, &memory).await?;
+    let written = written.map_err(|e| CloudError::refused(&what, e.to_string()));
     if !is_sealed {
         place.write(&record)?;
         return written.map(|()| Saved::Kept);
@@ -120,35 +130,59 @@ async fn create(
     made.map(drop).map_err(convert_error(format!("make a disk of {}", place.name)))
 }
 
-struct Paused<'p> {
-    cloud: &'p Local,
-    place: &'p MachineDir,
-    what: &'p str,
+pub(super) struct Paused<'p> {
+    pub cloud: &'p Local,
+    pub place: &'p MachineDir,
+    pub qemu: Proc,
+    pub what: &'p str,
 }
 
 impl Paused<'_> {
     /// Whether the machine writes to the new overlay, and whether all went well. Whatever comes,
-    /// the machine goes on.
-    async fn seal_and_write(&self, overlay: &str, memory: &Path) -> (bool, Result<(), CloudError>) {
-        let refused = |e: QmpError| CloudError::refused(self.what, e.to_string());
-        let begun = async {
-            let file = private(memory).map_err(CloudError::io(self.what))?;
-            let (turn, mut qmp) = self.cloud.turns.session(self.place).await.map_err(refused)?;
-            qmp.execute("stop", json!({}), COMMAND).await.map_err(refused)?;
-            Ok((file, turn, qmp))
-        };
-        let (file, _turn, mut qmp) = match begun.await {
-            Ok(begun) => begun,
-            Err(e) => return (false, Err(e)),
-        };
-        let sealed = seal(&mut qmp, overlay).await;
-        let written = match &sealed {
-            Ok(()) => write(&mut qmp, &file).await,
-            Err(_) => Ok(()),
-        };
-        let goes_on = qmp.execute("cont", json!({}), COMMAND).await.map(drop);
-        let is_sealed = sealed.is_ok();
-        (is_sealed, sealed.and(written).and(goes_on).map_err(refused))
+    /// the machine goes on; an error means that nothing is known of it.
+    pub async fn seal_and_write(
+        &self,
+        cx: &RunCx,
+        overlay: &str,
+        memory: &File,
+    ) -> Result<(bool, Result<(), QmpError>), CloudError> {
+        let written = self.paused(overlay, memory).await;
+        let node = self.goes_on(cx).await?;
+        let is_sealed = node == node_of(overlay);
+        let other = || QmpError::Broken(format!("it writes to `{node}`"));
+        Ok((is_sealed, written.and(if is_sealed { Ok(()) } else { Err(other()) })))
+    }
+
+    /// The connection ends with it: after a lost answer it is of no use.
+    async fn paused(&self, overlay: &str, memory: &File) -> Result<(), QmpError> {
+        let (_turn, mut qmp) = self.cloud.turns.session(self.place).await?;
+        qmp.execute("stop", json!({}), COMMAND).await?;
+        seal(&mut qmp, overlay).await?;
+        write(&mut qmp, memory).await
+    }
+
+    /// Lets the machine go on, as often as it takes. Returns the node to which it writes.
+    async fn goes_on(&self, cx: &RunCx) -> Result<String, CloudError> {
+        let deadline = Deadline::after(GOES_ON);
+        let mut wait = Wait::new(self.what, &cx.cancel, deadline, POLL).backing_off_to(RARELY);
+        loop {
+            let why = match self.resumed().await {
+                Ok(node) => return Ok(node),
+                Err(e) => e,
+            };
+            if self.qemu.state() == State::Gone || wait.pause().await.is_err() {
+                let (what, last) = (self.what.to_owned(), self.place.last_words());
+                return Err(CloudError::Unknown { what, reason: format!("{why}; {last}") });
+            }
+        }
+    }
+
+    async fn resumed(&self) -> Result<String, QmpError> {
+        let (_turn, mut qmp) = self.cloud.turns.session(self.place).await?;
+        // At its end a migration stops the machine for good. None is left after `completed`.
+        qmp.execute("migrate_cancel", json!({}), COMMAND).await?;
+        qmp.execute("cont", json!({}), COMMAND).await?;
+        writing_node(&qmp.execute("query-block", json!({}), COMMAND).await?)
     }
 }
 
@@ -157,10 +191,15 @@ fn private(path: &Path) -> std::io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Node name of an overlay.
+fn node_of(overlay: &str) -> &str {
+    overlay.trim_end_matches(".qcow2")
+}
+
 /// From here on the guest writes to `overlay`.
 async fn seal(qmp: &mut Qmp, overlay: &str) -> Result<(), QmpError> {
     let now = writing_node(&qmp.execute("query-block", json!({}), COMMAND).await?)?;
-    let next = overlay.trim_end_matches(".qcow2");
+    let next = node_of(overlay);
     qmp.execute("blockdev-add", boot::disk_node(next, overlay, true), COMMAND).await?;
     let snapshot = json!({ "node": now, "overlay": next });
     qmp.execute("blockdev-snapshot", snapshot, COMMAND).await.map(drop)

@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime};
 use super::shelf::{DISK, Kept, MEMORY, RECORD, Shelf, Sum};
 use crate::provider::qemu::machine::Hardware;
 
+mod late;
+mod machines;
+
 struct Bench {
     dir: tempfile::TempDir,
     shelf: Shelf,
