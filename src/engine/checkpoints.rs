@@ -31,9 +31,6 @@ use note::Note;
 use reads::Read;
 pub(super) use reads::Watch;
 
-/// Age after which no state is used, whatever the steps say.
-pub const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
-
 /// Which states a build may begin from, and which of its steps it runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Range {

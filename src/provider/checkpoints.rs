@@ -1,8 +1,13 @@
 //! Checkpoints: states of machines, kept so that other machines begin from them.
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{BootSpec, CloudError, Machine, RunCx};
+
+/// Age after which no state is used, whatever it is the state of, and none is kept.
+pub const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A kept state of a machine: its memory and its disk. Has no `Debug`: its note holds keys.
 #[derive(Clone)]
@@ -46,7 +51,7 @@ pub trait Checkpoints: Send + Sync {
     /// A machine named as `spec` says, in this state. Its SSH server answers as it did then: with
     /// the keys of that time, and with that time on its clock.
     ///
-    /// A state that is damaged is refused, and not found any more.
+    /// A state that is damaged, or lacks a file, is refused, and not found any more.
     async fn restore(
         &self,
         cx: &RunCx,

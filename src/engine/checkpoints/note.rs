@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ssh_key::{PrivateKey, PublicKey};
 
-use super::OLDEST;
 use super::reads::Read;
 use crate::engine::machine::Running;
 use crate::guest::{Target, keys};
 use crate::plan::Plan;
 use crate::provider::Machine;
+use crate::provider::checkpoints::OLDEST;
 
 /// Has no `Debug`: it holds a private key.
 pub(super) struct Note {

@@ -37,6 +37,7 @@ impl Resources for Local {
                 Err(e) => cleared.leaks.push(Leak { entry, reason: e.to_string() }),
             }
         }
+        self.clear_checkpoints(dry_run, &mut cleared)?;
         Ok(cleared)
     }
 

@@ -17,7 +17,10 @@ use super::machine::{MachineDir, is_overlay};
 use super::network::Reach;
 use crate::model::units::GIB;
 use crate::provider::checkpoints::{Checkpoint, Checkpoints, NewCheckpoint, Saved};
-use crate::provider::{BootSpec, CloudError, Machine, RunCx};
+use crate::provider::ledger::{Kind, Leak};
+use crate::provider::local_resources;
+use crate::provider::{BootSpec, Cleared, CloudError, Machine, RunCx};
+use crate::system::lock::Held;
 use crate::system::wait::Wait;
 
 mod restore;
@@ -70,8 +73,9 @@ impl Local {
         ))
     }
 
-    /// All checkpoints, those used last first.
-    pub fn checkpoints_kept(&self) -> Vec<KeptState> {
+    /// All checkpoints, those used last first; what is too old is removed.
+    pub fn checkpoints_kept(&self) -> Result<Vec<KeptState>, CloudError> {
+        self.shelf.expire().map_err(CloudError::io(self.removing()))?;
         let in_use = self.checkpoints_in_use();
         let told = |Standing { id, kept, bytes, used, .. }: Standing| {
             let about = kept.map_or_else(|| "a disk under others".into(), |kept| kept.about);
@@ -79,15 +83,50 @@ impl Local {
         };
         let mut all: Vec<KeptState> = self.shelf.all().into_iter().map(told).collect();
         all.sort_by_key(|one| std::cmp::Reverse(one.used));
-        all
+        Ok(all)
     }
 
     /// Removes checkpoints until they take at most `bytes`. Returns what they take.
     pub fn prune_checkpoints(&self, bytes: u64) -> Result<u64, CloudError> {
-        let what = || format!("remove checkpoints in {}", self.shelf.dir.display());
-        let turn = self.shelf.turn().map_err(CloudError::io(what()))?;
-        let _turn = turn.ok_or_else(|| CloudError::refused(what(), "a build uses one just now"))?;
-        self.shelf.shrink(bytes, &self.checkpoints_in_use()).map_err(CloudError::io(what()))
+        let turn = self.shelf.turn().map_err(CloudError::io(self.removing()))?;
+        let refused = || CloudError::refused(self.removing(), "a build uses one just now");
+        let _turn = turn.ok_or_else(refused)?;
+        let left = self.shelf.shrink(bytes, &self.checkpoints_in_use());
+        left.map_err(CloudError::io(self.removing()))
+    }
+
+    /// Removes checkpoints that nobody can use, past failures.
+    pub(super) fn clear_checkpoints(
+        &self,
+        dry_run: bool,
+        cleared: &mut Cleared,
+    ) -> Result<(), CloudError> {
+        if !self.shelf.dir.is_dir() {
+            return Ok(());
+        }
+        // A build that has the turn does the same.
+        let turn = self.shelf.turn().map_err(CloudError::io(self.removing()))?;
+        if turn.is_none() {
+            return Ok(());
+        }
+        if !dry_run {
+            self.shelf.expire().map_err(CloudError::io(self.removing()))?;
+        }
+        let (useless, _) = self.shelf.surplus(u64::MAX, &self.checkpoints_in_use());
+        let path = |id: &String| self.shelf.place(id).display().to_string();
+        let found = useless.iter().map(|id| (Kind::Directory, path(id), Some(id.clone())));
+        for entry in local_resources::entries(found.collect()) {
+            let id = entry.id.as_deref().unwrap_or_default();
+            match if dry_run { Ok(()) } else { self.shelf.remove(id) } {
+                Ok(()) => cleared.things.push(entry),
+                Err(e) => cleared.leaks.push(Leak { entry, reason: e.to_string() }),
+            }
+        }
+        Ok(())
+    }
+
+    fn removing(&self) -> String {
+        format!("remove checkpoints in {}", self.shelf.dir.display())
     }
 
     /// Checkpoints that disks of machines lie over.
@@ -117,7 +156,7 @@ impl Local {
     }
 
     /// The shelf's lock.
-    async fn shelf_turn(&self, cx: &RunCx) -> Result<crate::system::lock::Held, CloudError> {
+    async fn shelf_turn(&self, cx: &RunCx) -> Result<Held, CloudError> {
         let what = format!("use checkpoints in {}", self.shelf.dir.display());
         let mut wait = Wait::new(&what, &cx.cancel, cx.deadline(), save::POLL);
         loop {
@@ -146,11 +185,12 @@ impl Checkpoints for Local {
         let disk_bytes = spec.disk_gib * GIB;
         let shape = Shape { cpus: spec.cpus, ram_mib: spec.ram_mib, disk_bytes };
         let shape = self.shape(cx, &shape).await?;
+        self.shelf.expire().map_err(CloudError::io(self.removing()))?;
         let mut found: Vec<Checkpoint> = Vec::new();
         for Standing { id, kept, .. } in self.shelf.all() {
             let fits = |kept: &shelf::Kept| kept.key == key && kept.shape == shape;
             let Some(kept) = kept.filter(fits) else { continue };
-            if self.shelf.disks(&id).is_ok() {
+            if self.shelf.whole(&id).is_ok() {
                 found.push(Checkpoint { id, made: kept.made, note: kept.note });
             }
         }

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::digest::Algorithm;
+use crate::provider::checkpoints::OLDEST;
 use crate::provider::local_resources::builder;
 use crate::provider::qemu::backing::{DEEPEST, backing};
 use crate::provider::qemu::machine::Hardware;
@@ -21,7 +22,6 @@ use crate::system::lock::Held;
 pub const DISK: &str = "disk.qcow2";
 pub const MEMORY: &str = "memory";
 pub const RECORD: &str = "checkpoint.json";
-
 #[derive(Debug, Clone)]
 pub struct Shelf {
     pub dir: PathBuf,
@@ -146,6 +146,27 @@ impl Shelf {
         }
     }
 
+    /// Whether all files are there that a machine in this state reads.
+    pub fn whole(&self, id: &str) -> Result<(), String> {
+        self.disks(id)?;
+        let memory = self.place(id).join(MEMORY);
+        if memory.is_file() { Ok(()) } else { Err(format!("{} is gone", memory.display())) }
+    }
+
+    /// The record and the memory of a state that a machine begins from. One that lacks a file is
+    /// condemned.
+    pub fn open(&self, id: &str) -> Result<(Kept, File), String> {
+        let kept = self.kept(id).ok_or_else(|| format!("checkpoint {id} is gone"))?;
+        if let Err(why) = self.whole(id) {
+            // Where that fails it is found no more either, for it is not whole.
+            let _ = self.condemn(id);
+            return Err(why);
+        }
+        let memory = self.place(id).join(MEMORY);
+        let file = File::open(&memory).map_err(|e| format!("{}: {e}", memory.display()))?;
+        Ok((kept, file))
+    }
+
     /// Compares everything that a machine in this state reads with its digests, but for the image.
     pub fn verify(&self, id: &str) -> Result<(), String> {
         let disks = self.disks(id)?;
@@ -173,34 +194,66 @@ impl Shelf {
         durable::replace_as(&dir.join(RECORD), &text, 0o600)
     }
 
-    /// Takes a state out of use. Its disk stays as long as a machine or another disk lies over it.
+    /// Takes a state out of use, and removes its memory. Its disk stays as long as a machine or
+    /// another disk lies over it.
     pub fn condemn(&self, id: &str) -> io::Result<()> {
-        fs::remove_file(self.place(id).join(RECORD))
+        [RECORD, MEMORY].iter().try_for_each(|file| gone(&self.place(id).join(file)))
+    }
+
+    /// Takes out of use what is too old for it: its memory holds what the builder knew.
+    pub fn expire(&self) -> io::Result<()> {
+        self.all().iter().filter(|one| one.is_old()).try_for_each(|one| self.condemn(&one.id))
     }
 
     /// Removes a checkpoint, its record first: what a crash leaves is used by nobody.
     pub fn remove(&self, id: &str) -> io::Result<()> {
         let place = self.place(id);
-        match fs::remove_file(place.join(RECORD)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => fs::remove_dir_all(place),
-        }
+        gone(&place.join(RECORD))?;
+        fs::remove_dir_all(place)
     }
 
-    /// Removes what was used longest ago until all take at most `bytes`: never what is `in_use`,
-    /// nor what others lie over. Returns what is left.
-    pub fn shrink(&self, bytes: u64, in_use: &BTreeSet<String>) -> io::Result<u64> {
-        let mut all = self.all();
+    /// What goes so that all take at most `bytes`, in this order, and what is left: first what is
+    /// of no use any more, then what was used longest ago; never what is `in_use`, nor what others
+    /// lie over.
+    pub fn surplus(&self, bytes: u64, in_use: &BTreeSet<String>) -> (Vec<String>, u64) {
+        let (mut all, mut surplus) = (self.all(), Vec::new());
         loop {
             let sum: u64 = all.iter().map(|one| one.bytes).sum();
             let below: BTreeSet<&String> = all.iter().filter_map(|one| one.over.as_ref()).collect();
             let free = |one: &&Standing| !in_use.contains(&one.id) && !below.contains(&one.id);
-            let dead = |one: &Standing| one.kept.is_none() || self.disks(&one.id).is_err();
+            let dead =
+                |one: &Standing| one.kept.is_none() || one.is_old() || self.whole(&one.id).is_err();
             let next = all.iter().filter(free).min_by_key(|one| (!dead(one), one.used));
-            let Some(next) = next.filter(|one| sum > bytes || dead(one)) else { return Ok(sum) };
+            let Some(next) = next.filter(|one| sum > bytes || dead(one)) else {
+                return (surplus, sum);
+            };
             let id = next.id.clone();
-            self.remove(&id)?;
             all.retain(|one| one.id != id);
+            surplus.push(id);
         }
+    }
+
+    /// Removes what goes. Returns what is left.
+    pub fn shrink(&self, bytes: u64, in_use: &BTreeSet<String>) -> io::Result<u64> {
+        self.expire()?;
+        let (surplus, left) = self.surplus(bytes, in_use);
+        surplus.iter().try_for_each(|id| self.remove(id))?;
+        Ok(left)
+    }
+}
+
+impl Standing {
+    /// A clock that was set back tells nothing of its age.
+    fn is_old(&self) -> bool {
+        let age = |kept: &Kept| Duration::try_from(Timestamp::now().duration_since(kept.made));
+        self.kept.as_ref().is_some_and(|kept| age(kept).is_ok_and(|age| age > OLDEST))
+    }
+}
+
+/// Removes a file, which another may have done.
+fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::shelf::{DISK, Kept, MEMORY, RECORD, Shelf, Sum};
-use crate::provider::qemu::machine::Hardware;
+use crate::provider::qemu::machine::{Hardware, OVERLAY};
 
 mod late;
 mod machines;
@@ -42,12 +42,24 @@ impl Bench {
 
     /// A checkpoint of 64 KiB of memory, used so many seconds ago.
     fn put(&self, id: &str, over: Option<&str>, used: u64) {
+        self.put_files(id, over);
+        self.shelf.write(&self.shelf.place(id), &self.kept(id)).unwrap();
+        let at = SystemTime::now() - Duration::from_secs(used);
+        let record = self.shelf.place(id).join(RECORD);
+        fs::File::open(record).unwrap().set_modified(at).unwrap();
+    }
+
+    fn put_files(&self, id: &str, over: Option<&str>) {
         let place = self.shelf.place(id);
         fs::create_dir_all(&place).unwrap();
         let below = over.map_or(self.image(), |over| self.shelf.place(over).join(DISK));
         fs::write(place.join(DISK), disk(&below, id)).unwrap();
         fs::write(place.join(MEMORY), vec![7; 64 << 10]).unwrap();
-        let kept = Kept {
+    }
+
+    fn kept(&self, id: &str) -> Kept {
+        let place = self.shelf.place(id);
+        Kept {
             key: "k".into(),
             shape: "s".into(),
             about: id.into(),
@@ -57,10 +69,23 @@ impl Bench {
             note: serde_json::Value::Null,
             disk: Sum::of(&place.join(DISK)).unwrap(),
             memory: Sum::of(&place.join(MEMORY)).unwrap(),
-        };
-        self.shelf.write(&place, &kept).unwrap();
-        let at = SystemTime::now() - Duration::from_secs(used);
-        fs::File::open(place.join(RECORD)).unwrap().set_modified(at).unwrap();
+        }
+    }
+
+    /// The checkpoint was made so many days ago, and used just now.
+    fn aged(&self, id: &str, days: i64) {
+        let made = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+        let kept = Kept { made, ..self.shelf.kept(id).unwrap() };
+        self.shelf.write(&self.shelf.place(id), &kept).unwrap();
+    }
+
+    /// A machine whose disk lies over the checkpoint.
+    fn machine_over(&self, id: &str) -> PathBuf {
+        let dir = self.dir.path().join("building/r").join(format!("over-{id}"));
+        fs::create_dir_all(&dir).unwrap();
+        let below = self.shelf.place(id).join(DISK);
+        fs::write(dir.join(OVERLAY), disk(&below, "machine")).unwrap();
+        dir
     }
 
     fn ids(&self) -> Vec<String> {
@@ -149,6 +174,44 @@ fn what_is_condemned_is_found_no_more_and_stays_below_others() {
     assert!(bench.ids().is_empty());
 }
 
+/// The memory has whatever a step had in it.
+#[test]
+fn a_state_that_is_too_old_goes_and_its_memory_first() {
+    let bench = Bench::new();
+    bench.put("a", None, 0);
+    bench.put("b", None, 0);
+    bench.put("c", None, 0);
+    bench.aged("a", 8);
+    bench.aged("b", 6);
+    bench.aged("c", -1);
+    let (useless, _) = bench.shelf.surplus(u64::MAX, &used(&[]));
+    assert_eq!((useless, bench.ids().len()), (vec!["a".to_owned()], 3), "nothing is removed yet");
+    bench.shelf.shrink(u64::MAX, &used(&["a"])).unwrap();
+    assert_eq!(bench.ids(), ["a", "b", "c"], "a machine lies over it");
+    let place = bench.shelf.place("a");
+    assert!(!place.join(MEMORY).exists() && !place.join(RECORD).exists());
+    assert!(place.join(DISK).exists());
+    bench.shelf.shrink(u64::MAX, &used(&[])).unwrap();
+    assert_eq!(bench.ids(), ["b", "c"]);
+    assert!(bench.shelf.whole("b").is_ok());
+}
+
+#[test]
+fn a_state_that_lacks_a_file_is_condemned() {
+    let bench = Bench::new();
+    bench.put("a", None, 0);
+    bench.put("b", Some("a"), 0);
+    assert!(bench.shelf.open("b").is_ok());
+    fs::remove_file(bench.shelf.place("a").join(MEMORY)).unwrap();
+    assert!(bench.shelf.open("b").is_ok(), "the memory below is not read");
+    let why = bench.shelf.open("a").err().unwrap();
+    assert!(why.contains("memory is gone"), "{why}");
+    assert!(bench.shelf.kept("a").is_none());
+    fs::remove_file(bench.shelf.place("b").join(MEMORY)).unwrap();
+    bench.shelf.shrink(u64::MAX, &used(&[])).unwrap();
+    assert!(bench.ids().is_empty(), "nor does it wait to be tried");
+}
+
 /// The record holds keys.
 #[test]
 fn a_record_is_its_owners_alone() {
@@ -157,6 +220,16 @@ fn a_record_is_its_owners_alone() {
     bench.put("a", None, 0);
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(bench.shelf.place("a").join(RECORD)), 0o600);
+}
+
+#[test]
+fn other_users_do_not_enter_the_directory_of_checkpoints() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    fs::set_permissions(bench.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    drop(bench.shelf.turn().unwrap());
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(bench.shelf.dir.clone()), 0o700);
 }
 
 #[test]

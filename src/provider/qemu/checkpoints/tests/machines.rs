@@ -4,11 +4,13 @@ use std::path::Path;
 
 use super::{Bench, disk};
 use crate::model::event::Events;
-use crate::provider::RunCx;
 use crate::provider::ledger::Ledger;
 use crate::provider::qemu::machine::{Hardware, MachineDir, OVERLAY, Record};
 use crate::provider::qemu::{Local, LocalConfig};
+use crate::provider::{Resources, RunCx};
 use crate::system::exec::process::Proc;
+
+const MIB: u64 = 1 << 20;
 
 /// A local cloud with so much room for checkpoints.
 pub(super) fn cloud(home: &Path, checkpoints: u64) -> Local {
@@ -42,4 +44,38 @@ pub(super) fn machine(bench: &Bench, cloud: &Local, name: &str) -> (MachineDir, 
         off: false,
     };
     (place, record)
+}
+
+#[tokio::test]
+async fn a_sweep_removes_what_nobody_can_use() {
+    let bench = Bench::new();
+    let cloud = cloud(bench.dir.path(), MIB);
+    for id in ["dead", "old", "used", "young"] {
+        bench.put(id, None, 0);
+    }
+    bench.shelf.condemn("dead").unwrap();
+    bench.aged("old", 8);
+    bench.aged("used", 8);
+    bench.machine_over("used");
+    for dry_run in [true, false] {
+        let cleared = cloud.clear_debris(dry_run).await.unwrap();
+        let mut ids: Vec<_> = cleared.things.into_iter().filter_map(|one| one.id).collect();
+        ids.sort();
+        assert_eq!(ids, ["dead", "old"]);
+        assert!(cleared.leaks.is_empty());
+        let memory = bench.shelf.place("used").join(super::MEMORY);
+        assert_eq!(memory.exists(), dry_run, "it is of no use to the machine");
+        assert_eq!(bench.ids().len(), if dry_run { 4 } else { 2 });
+    }
+    assert!(bench.shelf.whole("young").is_ok());
+}
+
+#[test]
+fn a_list_removes_what_is_too_old() {
+    let bench = Bench::new();
+    bench.put("a", None, 0);
+    bench.aged("a", 8);
+    let kept = cloud(bench.dir.path(), MIB).checkpoints_kept().unwrap();
+    assert_eq!((kept.len(), kept[0].about.as_str()), (1, "a disk under others"));
+    assert!(!bench.shelf.place("a").join(super::MEMORY).exists());
 }
