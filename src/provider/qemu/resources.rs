@@ -1,5 +1,7 @@
 //! Finds and deletes staged images of a run without its ledger, by `factory_run` and their own ID.
 //! Machines are processes and directories here; [`crate::provider::local_resources`] handles those.
+use std::path::Path;
+
 use async_trait::async_trait;
 
 use super::Local;
@@ -44,6 +46,11 @@ impl Resources for Local {
     async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
         match thing.kind {
             Kind::Image => discard(&self.store, run, thing),
+            Kind::Directory => {
+                // A state that a build leaves is there for the next, however the build ends.
+                self.finished(Path::new(&thing.name)).await;
+                self.layout.0.delete(run, thing).await
+            }
             _ => self.layout.0.delete(run, thing).await,
         }
     }

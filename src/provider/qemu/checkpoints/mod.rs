@@ -2,9 +2,9 @@
 //!
 //! [`save`] seals the disk of a running machine and writes its memory, [`restore`] begins a machine
 //! from both, [`shelf`] keeps them.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -12,8 +12,6 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
 use super::Local;
-use super::backing::backing;
-use super::machine::{MachineDir, is_overlay};
 use super::network::Reach;
 use crate::model::units::GIB;
 use crate::provider::checkpoints::{Checkpoint, Checkpoints, NewCheckpoint, Saved};
@@ -35,7 +33,7 @@ pub use shelf::{Shelf, Standing};
 const EDITION: u32 = 1;
 
 /// Checkpoints that are being finished, by the directory of their machine.
-pub type Finishing = Mutex<BTreeMap<PathBuf, JoinHandle<Result<(), String>>>>;
+pub type Finishing = Mutex<BTreeMap<PathBuf, JoinHandle<()>>>;
 
 /// A checkpoint for people.
 #[derive(Debug, Clone)]
@@ -76,7 +74,7 @@ impl Local {
     /// All checkpoints, those used last first; what is too old is removed.
     pub fn checkpoints_kept(&self) -> Result<Vec<KeptState>, CloudError> {
         self.shelf.expire().map_err(CloudError::io(self.removing()))?;
-        let in_use = self.checkpoints_in_use();
+        let in_use = self.shelf.in_use();
         let told = |Standing { id, kept, bytes, used, .. }: Standing| {
             let about = kept.map_or_else(|| "a disk under others".into(), |kept| kept.about);
             KeptState { in_use: in_use.contains(&id), id, about, bytes, used }
@@ -91,8 +89,7 @@ impl Local {
         let turn = self.shelf.turn().map_err(CloudError::io(self.removing()))?;
         let refused = || CloudError::refused(self.removing(), "a build uses one just now");
         let _turn = turn.ok_or_else(refused)?;
-        let left = self.shelf.shrink(bytes, &self.checkpoints_in_use());
-        left.map_err(CloudError::io(self.removing()))
+        self.shelf.shrink(bytes, &self.shelf.in_use()).map_err(CloudError::io(self.removing()))
     }
 
     /// Removes checkpoints that nobody can use, past failures.
@@ -112,7 +109,7 @@ impl Local {
         if !dry_run {
             self.shelf.expire().map_err(CloudError::io(self.removing()))?;
         }
-        let (useless, _) = self.shelf.surplus(u64::MAX, &self.checkpoints_in_use());
+        let (useless, _) = self.shelf.surplus(u64::MAX, &self.shelf.in_use());
         let path = |id: &String| self.shelf.place(id).display().to_string();
         let found = useless.iter().map(|id| (Kind::Directory, path(id), Some(id.clone())));
         for entry in local_resources::entries(found.collect()) {
@@ -129,36 +126,17 @@ impl Local {
         format!("remove checkpoints in {}", self.shelf.dir.display())
     }
 
-    /// Checkpoints that disks of machines lie over.
-    pub(super) fn checkpoints_in_use(&self) -> BTreeSet<String> {
-        let mut used = BTreeSet::new();
-        let runs = self.layout.0.runs().into_iter().filter_map(|run| self.layout.0.work(&run).ok());
-        let machines = runs.filter_map(|work| fs::read_dir(work).ok()).flatten().flatten();
-        let files = machines.filter_map(|m| fs::read_dir(m.path()).ok()).flatten().flatten();
-        for overlay in files.filter(|file| is_overlay(&file.file_name())) {
-            let mut below = backing(&overlay.path()).ok().flatten();
-            while let Some(id) = below.as_deref().and_then(|disk| self.shelf.id_of(disk)) {
-                below = backing(&self.shelf.place(&id).join(shelf::DISK)).ok().flatten();
-                if !used.insert(id) {
-                    break;
-                }
-            }
-        }
-        used
-    }
-
-    /// Waits until what the machine's disk lies over is in its place.
-    pub(super) async fn finished(&self, place: &MachineDir) -> Result<(), CloudError> {
-        let task = self.finishing.lock().expect("held for a look-up only").remove(&place.dir);
-        let Some(task) = task else { return Ok(()) };
-        let done = task.await.unwrap_or_else(|e| Err(e.to_string()));
-        done.map_err(|why| CloudError::refused(format!("keep the state of {}", place.name), why))
+    /// Waits until the last state is whole that was kept of the machine with this directory.
+    pub(super) async fn finished(&self, dir: &Path) {
+        let task = self.finishing.lock().expect("held for a look-up only").remove(dir);
+        let Some(task) = task else { return };
+        task.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
     }
 
     /// The shelf's lock.
     async fn shelf_turn(&self, cx: &RunCx) -> Result<Held, CloudError> {
         let what = format!("use checkpoints in {}", self.shelf.dir.display());
-        let mut wait = Wait::new(&what, &cx.cancel, cx.deadline(), save::POLL);
+        let mut wait = Wait::new(&what, &cx.cancel, cx.deadline(), shelf::POLL);
         loop {
             if let Some(held) = self.shelf.turn().map_err(CloudError::io(what.clone()))? {
                 return Ok(held);

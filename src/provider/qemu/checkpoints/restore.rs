@@ -6,8 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Local;
-use super::save::POLL;
-use super::shelf::{DISK, Kept};
+use super::shelf::{DISK, Kept, POLL};
 use crate::provider::qemu::boot::{self, Start};
 use crate::provider::qemu::machine::{MachineDir, OVERLAY, SEED};
 use crate::provider::qemu::qmp::QmpError;

@@ -4,13 +4,15 @@
 //! An answer of QEMU may be lost or late. What became of the machine is then asked anew: QEMU runs
 //! one command at a time, so that a later connection is served after what the earlier one sent.
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::shelf::{DISK, Kept, MEMORY, Shelf, Sum};
+use super::shelf::{DISK, Kept, MEMORY, POLL, RESERVED, Shelf, Sum};
 use super::{Local, Shape};
 use crate::provider::checkpoints::{NewCheckpoint, Saved};
 use crate::provider::qemu::backing::virtual_size;
@@ -23,8 +25,6 @@ use crate::system::exec::process::{Proc, State};
 use crate::system::exec::{self, Cmd};
 use crate::system::wait::{Deadline, Wait};
 
-/// Interval between polls of what takes tenths of seconds.
-pub(super) const POLL: Duration = Duration::from_millis(20);
 /// Time limit of one command.
 const COMMAND: Duration = Duration::from_secs(10);
 /// Time limit for writing the memory.
@@ -45,24 +45,20 @@ pub async fn save(
     new: &NewCheckpoint<'_>,
 ) -> Result<Saved, CloudError> {
     let place = cloud.layout.place_of(machine)?;
-    cloud.finished(&place).await?;
+    cloud.finished(&place.dir).await;
     let what = format!("keep the state of {}", place.name);
     let gone = || CloudError::refused(&what, "nothing is known of it here");
     let record = place.record()?.ok_or_else(gone)?;
-    if let Some(why) = no_room(cloud, cx, &record).await? {
-        return Ok(Saved::NoRoom(why));
-    }
-    let id = uuid::Uuid::new_v4().to_string();
-    let dir = cloud.layout.0.work(&cx.run)?.join(format!("checkpoint-{id}"));
-    cloud.layout.0.make(cx, &dir).await?;
     let sealed = place.file(&record.overlay);
     let disk_bytes = virtual_size(&sealed).map_err(CloudError::io(what.clone()))?;
     let (cpus, ram_mib) = (record.hardware.cpus, record.hardware.ram_mib);
     let shape = cloud.shape(cx, &Shape { cpus, ram_mib, disk_bytes }).await?;
-    let overlay = next_overlay(&place);
-    create(cx, &place, (&cloud.shelf.place(&id).join(DISK), disk_bytes), &overlay).await?;
-    fs::hard_link(&sealed, dir.join(DISK)).map_err(CloudError::io(what.clone()))?;
-    let memory = private(&dir.join(MEMORY)).map_err(CloudError::io(what.clone()))?;
+    let Next { id, overlay } = match next(cloud, cx, (&place, &record), disk_bytes).await? {
+        Ok(next) => next,
+        Err(why) => return Ok(Saved::NoRoom(why)),
+    };
+    let memory =
+        private(&cloud.shelf.place(&id).join(MEMORY)).map_err(CloudError::io(what.clone()))?;
     // First, so that whatever fails, what is captured is never a disk that is written no more.
     place.write(&Record { overlay: overlay.clone(), ..record.clone() })?;
     let paused = Paused { cloud, place: &place, qemu: record.proc(), what: &what };
@@ -70,6 +66,7 @@ pub async fn save(
     let written = written.map_err(|e| CloudError::refused(&what, e.to_string()));
     if !is_sealed {
         place.write(&record)?;
+        cloud.shelf.remove(&id).map_err(CloudError::io(what.clone()))?;
         return written.map(|()| Saved::Kept);
     }
     let none = Sum { bytes: 0, sha256: String::new() };
@@ -84,27 +81,60 @@ pub async fn save(
         disk: none.clone(),
         memory: none,
     };
-    let (shelf, kept) = (cloud.shelf.clone(), written.is_ok().then_some(kept));
-    let task = tokio::task::spawn_blocking(move || finish(&shelf, &dir, &id, kept));
+    let kept = written.is_ok().then_some(kept);
+    let (shelf, most, events) = (cloud.shelf.clone(), cloud.config.checkpoints, cx.events.clone());
+    let task = tokio::task::spawn_blocking(move || {
+        if let Err(why) = finish(&shelf, &id, most, kept) {
+            events.warn(format!("{what}: {why}"));
+        }
+    });
     cloud.finishing.lock().expect("held for a look-up only").insert(place.dir, task);
     written.map(|()| Saved::Kept)
 }
 
-/// Makes room for one more state. The disk of the machine is there already; its memory is new.
-async fn no_room(cloud: &Local, cx: &RunCx, record: &Record) -> Result<Option<String>, CloudError> {
-    let (most, needs) = (cloud.config.checkpoints, record.hardware.ram_mib << 20);
-    if disk::room(&cloud.config.home).is_some_and(|free| free < needs + LEFT) {
-        return Ok(Some("the disk is nearly full".into()));
+/// A checkpoint that is going to be made, and what the machine writes to after it.
+pub(super) struct Next {
+    pub id: String,
+    pub overlay: String,
+}
+
+/// Makes room for one more state, and its place, which holds the room; or says why there is none.
+pub(super) async fn next(
+    cloud: &Local,
+    cx: &RunCx,
+    (place, record): (&MachineDir, &Record),
+    disk_bytes: u64,
+) -> Result<Result<Next, String>, CloudError> {
+    let ram = record.hardware.ram_mib << 20;
+    let (most, memory) = (cloud.config.checkpoints, written_bytes(ram));
+    if disk::room(&cloud.config.home).is_some_and(|free| free < memory + LEFT) {
+        return Ok(Err("the disk is nearly full".into()));
     }
+    let what = || format!("make a checkpoint of {}", place.name);
+    let sealed = place.file(&record.overlay);
+    let sealed_bytes = fs::metadata(&sealed).map_err(CloudError::io(what()))?.blocks() * 512;
+    let needs = memory + sealed_bytes;
     let Some(left) = most.checked_sub(needs) else {
-        return Ok(Some(format!("checkpoints may take {} MiB (`cache`)", most >> 20)));
+        return Ok(Err(format!("checkpoints may take {} MiB (`cache`)", most >> 20)));
     };
     let _turn = cloud.shelf_turn(cx).await?;
-    let in_use = cloud.checkpoints_in_use();
-    let taken = cloud.shelf.shrink(left, &in_use).map_err(CloudError::io("remove checkpoints"))?;
-    Ok((taken > left).then(|| {
-        format!("checkpoints in use take {} of {} MiB (`cache`)", taken >> 20, most >> 20)
-    }))
+    let taken = cloud.shelf.shrink(left, &cloud.shelf.in_use());
+    let taken = taken.map_err(CloudError::io("remove checkpoints"))?;
+    if taken > left {
+        return Ok(Err(no_room(taken, most)));
+    }
+    let next = Next { id: uuid::Uuid::new_v4().to_string(), overlay: next_overlay(place) };
+    let below = cloud.shelf.place(&next.id).join(DISK);
+    let made = cloud.shelf.reserve(&next.id, needs).and_then(|()| fs::hard_link(&sealed, &below));
+    made.map_err(CloudError::io(what()))?;
+    create(cx, place, (&below, disk_bytes), &next.overlay).await?;
+    Ok(Ok(next))
+}
+
+/// The most that this much memory takes in a file: each page has a header of 8 bytes, and devices
+/// have a state.
+fn written_bytes(ram: u64) -> u64 {
+    ram + ram / 256 + (8 << 20)
 }
 
 /// A name that no overlay of the machine has.
@@ -186,7 +216,7 @@ impl Paused<'_> {
     }
 }
 
-fn private(path: &Path) -> std::io::Result<File> {
+fn private(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     File::options().write(true).create_new(true).mode(0o600).open(path)
 }
@@ -241,17 +271,29 @@ fn writing_node(blocks: &Value) -> Result<String, QmpError> {
     name.ok_or_else(|| QmpError::Broken("it shows no disk".into()))
 }
 
-/// Takes the digests and puts the checkpoint in its place: without a record where something
-/// failed, for the machine's disk lies over it by now.
-fn finish(shelf: &Shelf, dir: &Path, id: &str, kept: Option<Kept>) -> Result<(), String> {
-    let recorded = kept.is_some_and(|kept| {
-        let sums =
-            Sum::of(&dir.join(DISK)).and_then(|disk| Ok((disk, Sum::of(&dir.join(MEMORY))?)));
-        sums.and_then(|(disk, memory)| shelf.write(dir, &Kept { disk, memory, ..kept })).is_ok()
-    });
-    if !recorded {
-        let _ = fs::remove_file(dir.join(MEMORY));
-    }
+/// Takes the digests and writes the record, if nothing failed and there is room for what it came
+/// to. The disk stays in any case, for the machine's own lies over it by now.
+pub(super) fn finish(shelf: &Shelf, id: &str, most: u64, kept: Option<Kept>) -> io::Result<()> {
+    let done = match kept {
+        Some(kept) => record(shelf, (id, most), kept),
+        None => shelf.condemn(id),
+    };
+    // Where that fails too, the rest is removed when the machine is gone: it has no record.
+    done.inspect_err(|_| drop(shelf.condemn(id)))
+}
+
+fn record(shelf: &Shelf, (id, most): (&str, u64), kept: Kept) -> io::Result<()> {
     let place = shelf.place(id);
-    fs::rename(dir, &place).map_err(|e| format!("{}: {e}", place.display()))
+    let (disk, memory) = (Sum::of(&place.join(DISK))?, Sum::of(&place.join(MEMORY))?);
+    let _turn = shelf.wait_for_turn()?;
+    fs::remove_file(place.join(RESERVED))?;
+    let taken = shelf.shrink(most, &shelf.in_use())?;
+    if taken > most {
+        return Err(io::Error::other(no_room(taken, most)));
+    }
+    shelf.write(&place, &Kept { disk, memory, ..kept })
+}
+
+fn no_room(taken: u64, most: u64) -> String {
+    format!("checkpoints in use take {} of {} MiB (`cache`)", taken >> 20, most >> 20)
 }

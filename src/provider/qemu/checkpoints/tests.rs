@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::shelf::{DISK, Kept, MEMORY, RECORD, Shelf, Sum};
+use super::save::finish;
+use super::shelf::{DISK, Kept, MEMORY, RECORD, RESERVED, Shelf, Sum};
 use crate::provider::qemu::machine::{Hardware, OVERLAY};
 
 mod late;
@@ -86,6 +87,10 @@ impl Bench {
         let below = self.shelf.place(id).join(DISK);
         fs::write(dir.join(OVERLAY), disk(&below, "machine")).unwrap();
         dir
+    }
+
+    fn sum(&self) -> u64 {
+        self.shelf.all().iter().map(|one| one.bytes).sum()
     }
 
     fn ids(&self) -> Vec<String> {
@@ -212,6 +217,46 @@ fn a_state_that_lacks_a_file_is_condemned() {
     assert!(bench.ids().is_empty(), "nor does it wait to be tried");
 }
 
+#[test]
+fn what_is_in_use_is_known_by_the_disks_of_machines() {
+    let bench = Bench::new();
+    bench.put("a", None, 0);
+    bench.put("b", Some("a"), 0);
+    bench.put("c", None, 0);
+    assert!(bench.shelf.in_use().is_empty());
+    let machine = bench.machine_over("b");
+    assert_eq!(bench.shelf.in_use(), used(&["a", "b"]));
+    fs::remove_dir_all(machine).unwrap();
+    assert!(bench.shelf.in_use().is_empty());
+}
+
+#[test]
+fn the_cap_holds_after_a_state_was_made() {
+    let bench = Bench::new();
+    bench.put("a", None, 10);
+    bench.put_files("n", None);
+    let (kept, n) = (bench.kept("n"), bench.shelf.standing("n").unwrap().bytes);
+    bench.machine_over("n");
+    fs::remove_dir_all(bench.shelf.place("n")).unwrap();
+    bench.shelf.reserve("n", 1 << 20).unwrap();
+    bench.put_files("n", None);
+    assert_eq!(bench.shelf.standing("n").unwrap().bytes, 1 << 20, "it is going to be so much");
+    let most = n + (8 << 10);
+    finish(&bench.shelf, "n", most, Some(kept.clone())).unwrap();
+    assert_eq!(bench.ids(), ["n"], "the older one went");
+    assert!(bench.shelf.kept("n").is_some() && bench.sum() <= most);
+    assert!(!bench.shelf.place("n").join(RESERVED).exists());
+    // The step wrote more than there is room for.
+    bench.put_files("m", Some("n"));
+    fs::write(bench.shelf.place("m").join(RESERVED), "").unwrap();
+    bench.machine_over("m");
+    let why = finish(&bench.shelf, "m", most, Some(kept)).unwrap_err();
+    assert!(why.to_string().contains("in use"), "{why}");
+    let place = bench.shelf.place("m");
+    assert!(bench.shelf.kept("m").is_none() && !place.join(MEMORY).exists());
+    assert!(place.join(DISK).exists(), "the machine's own lies over it");
+}
+
 /// The record holds keys.
 #[test]
 fn a_record_is_its_owners_alone() {
@@ -228,8 +273,10 @@ fn other_users_do_not_enter_the_directory_of_checkpoints() {
     let bench = Bench::new();
     fs::set_permissions(bench.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     drop(bench.shelf.turn().unwrap());
+    bench.shelf.reserve("a", 1).unwrap();
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(bench.shelf.dir.clone()), 0o700);
+    assert_eq!(mode(bench.shelf.place("a")), 0o700);
 }
 
 #[test]

@@ -1,10 +1,14 @@
-//! Local machines without a QEMU.
+//! The shelf beside machines: room for builds at a time, and what is there when a run ends.
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::{Bench, disk};
 use crate::model::event::Events;
-use crate::provider::ledger::Ledger;
+use crate::provider::ledger::{Entry, Kind, Ledger};
+use crate::provider::qemu::checkpoints::save;
 use crate::provider::qemu::machine::{Hardware, MachineDir, OVERLAY, Record};
 use crate::provider::qemu::{Local, LocalConfig};
 use crate::provider::{Resources, RunCx};
@@ -44,6 +48,55 @@ pub(super) fn machine(bench: &Bench, cloud: &Local, name: &str) -> (MachineDir, 
         off: false,
     };
     (place, record)
+}
+
+/// Memory of 9 MiB at most, and a disk of 4 MiB.
+#[tokio::test]
+async fn builds_at_a_time_share_the_room() {
+    let bench = Bench::new();
+    let next = async |room: u64, name: &str| {
+        let cloud = cloud(bench.dir.path(), room * MIB);
+        let (place, record) = machine(&bench, &cloud, name);
+        save::next(&cloud, &cx(), (&place, &record), 64 * MIB).await.unwrap()
+    };
+    let why = next(12, "a").await.err().expect("the disk counts as well");
+    assert!(why.contains("may take 12 MiB"), "{why}");
+    assert!(bench.ids().is_empty());
+    assert!(next(20, "a").await.is_ok());
+    let (ids, sum) = (bench.ids(), bench.sum());
+    assert!(ids.len() == 1 && sum > 12 * MIB && sum < 20 * MIB, "{ids:?} {sum}");
+    let why = next(20, "b").await.err().expect("the room of another build is taken");
+    assert!(why.contains("checkpoints in use take"), "{why}");
+    assert_eq!(bench.ids(), ids);
+    assert!(next(30, "b").await.is_ok());
+    assert_eq!(bench.ids().len(), 2);
+    // What is left of them when they are gone is nobody's.
+    fs::remove_dir_all(bench.dir.path().join("building")).unwrap();
+    assert!(next(20, "c").await.is_ok());
+    assert_eq!(bench.ids().len(), 1);
+}
+
+fn directory(path: &Path) -> Entry {
+    let (name, kind) = (path.display().to_string(), Kind::Directory);
+    Entry { seq: 0, kind, name, id: None, unanswered: None }
+}
+
+/// A step that fails at once costs no earlier one again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_goes_when_its_last_state_is_whole() {
+    let bench = Bench::new();
+    let cloud = cloud(bench.dir.path(), MIB);
+    let (place, _) = machine(&bench, &cloud, "a");
+    let (whole, dir) = (Arc::new(AtomicBool::new(false)), place.dir.clone());
+    let done = whole.clone();
+    let task = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        done.store(dir.is_dir(), Ordering::SeqCst);
+    });
+    cloud.finishing.lock().unwrap().insert(place.dir.clone(), task);
+    cloud.delete("r", &directory(&place.dir)).await.unwrap();
+    assert!(whole.load(Ordering::SeqCst), "its disk was there as long");
+    assert!(!place.dir.exists() && cloud.finishing.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
