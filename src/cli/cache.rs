@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Context, Failure, document, out};
 use crate::log::sentences::duration;
-use crate::provider::qemu::{Local, LocalConfig};
+use crate::provider::qemu::{KeptState, Local, LocalConfig};
 use crate::settings::CACHE;
 use crate::text::clean;
 
@@ -15,7 +15,8 @@ pub enum Command {
     /// List the checkpoints of local builds, those used last first
     ///
     /// A checkpoint is the state of a builder after a step, memory and disk. A build begins from
-    /// the longest known prefix of its steps.
+    /// the longest known prefix of its steps. The list removes the memory of checkpoints that are
+    /// older than a week.
     List,
     /// Remove checkpoints until they take at most SIZE, those used longest ago first
     ///
@@ -42,7 +43,7 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
         checkpoints: most,
     });
     match command {
-        Command::List => list(context, &cloud, most),
+        Command::List => list(context, &cloud.checkpoints_kept()?, most),
         Command::Prune { size, all } => {
             let most = match (size, all) {
                 (_, true) => 0,
@@ -71,11 +72,10 @@ fn bytes(size: &str) -> Result<u64, Failure> {
         })
 }
 
-fn list(context: &Context, cloud: &Local, most: u64) {
-    let all = cloud.checkpoints_kept();
+fn list(context: &Context, all: &[KeptState], most: u64) {
     let age = |at: SystemTime| at.elapsed().unwrap_or_default();
     if context.common.json {
-        let row = |one: &crate::provider::qemu::KeptState| {
+        let row = |one: &KeptState| {
             json!({
                 "id": one.id, "about": one.about, "bytes": one.bytes,
                 "used_seconds_ago": age(one.used).as_secs(), "in_use": one.in_use,
@@ -84,7 +84,7 @@ fn list(context: &Context, cloud: &Local, most: u64) {
         return document(&context.common, SUMMARY, &all.iter().map(row).collect());
     }
     let mut text = String::new();
-    for one in &all {
+    for one in all {
         let used = if one.in_use {
             "in use".into()
         } else {

@@ -29,8 +29,6 @@ use note::{Kept, Past};
 pub(super) use reads::Watch;
 pub(super) use trail::Trail;
 
-/// Age after which no state is used, whatever the steps say.
-pub const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Time limit for states that are still written when a build ends.
 pub(super) const SETTLE: Duration = Duration::from_secs(120);
 

@@ -1,7 +1,6 @@
 //! The family of a published image is kept at the size that its bundle says, and checkpoints that
 //! are images go when nobody begins from them any more.
 use super::factory::Setup;
-use crate::engine::checkpoints::OLDEST;
 use crate::engine::run_dir::bases_of_live_runs;
 use crate::lifecycle::prune::{self, Pruned, Stopped};
 use crate::model::definition::Definition;
@@ -11,6 +10,7 @@ use crate::model::image::Image;
 use crate::plan::Plan;
 use crate::provider::RunCx;
 use crate::provider::checkpoints::Expired;
+use crate::provider::checkpoints::OLDEST;
 
 /// Keeps the family of `image`, which this run has published, at the size that its definition says.
 /// The image is published whatever becomes of others, so that nothing in here fails a build.

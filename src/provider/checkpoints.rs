@@ -6,6 +6,9 @@ use jiff::Timestamp;
 
 use super::{BootSpec, CloudError, Machine, RunCx};
 
+/// Age after which no state is used, whatever it is the state of, and none is kept.
+pub const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What a state is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeps {
@@ -69,7 +72,7 @@ pub trait Checkpoints: Send + Sync {
     /// A machine named as `spec` says, in this state. If its memory was kept, its SSH server
     /// answers as it did then: with the keys of that time, and with that time on its clock.
     ///
-    /// A state that is damaged is refused, and not found any more.
+    /// A state that is damaged, or lacks a file, is refused, and not found any more.
     async fn restore(
         &self,
         cx: &RunCx,
@@ -77,8 +80,11 @@ pub trait Checkpoints: Send + Sync {
         checkpoint: &Checkpoint,
     ) -> Result<Machine, CloudError>;
 
-    /// Keeps the state of a running machine, which may pause meanwhile and then goes on. It may
-    /// still be written when this returns: see [`Self::settle`].
+    /// Keeps the state of a running machine, which may pause meanwhile and then goes on, kept or not.
+    /// It may still be written when this returns: see [`Self::settle`].
+    ///
+    /// # Errors `Unknown`: what became of the machine is not known, and what is captured of it may
+    /// be an earlier disk. After all others it is as it was.
     async fn save(
         &self,
         cx: &RunCx,

@@ -25,6 +25,9 @@ const SUBORDINATE: Duration = Duration::from_secs(100);
 /// Wait for a killed process to end after releasing its memory.
 const LAST_BREATH: Duration = Duration::from_secs(5);
 
+/// Directory of the home with those of runs.
+pub const BUILDING: &str = "building";
+
 /// Directories of runs: `home/building/<run>/…` for disks and logs, `runtime/<run>/…` for sockets
 /// and keys.
 #[derive(Debug, Clone)]
@@ -61,7 +64,7 @@ pub fn builder(recursive: bool) -> DirBuilder {
 impl LocalResources {
     pub fn new(home: &Path, runtime: &Path) -> Self {
         Self {
-            work: home.join("building"),
+            work: home.join(BUILDING),
             records: home.join(ledger::RUNS),
             runtime: runtime.into(),
         }

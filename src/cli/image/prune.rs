@@ -3,7 +3,6 @@ use std::process::ExitCode;
 
 use super::{json, no_family};
 use crate::cli::{Context, Failure, LoadResult, err, findings, out};
-use crate::engine::checkpoints::OLDEST;
 use crate::engine::run_dir;
 use crate::frontend::build_vars;
 use crate::lifecycle::prune::{self, Pruned, Stopped};
@@ -11,6 +10,7 @@ use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::family::{self, Policy, PruneAction};
 use crate::provider::checkpoints::Expired;
+use crate::provider::checkpoints::OLDEST;
 use crate::provider::{Provider, RunCx};
 
 #[derive(clap::Args)]

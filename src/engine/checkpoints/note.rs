@@ -8,13 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ssh_key::{PrivateKey, PublicKey};
 
-use super::OLDEST;
 use super::reads::Read;
 use crate::engine::machine::Running;
 use crate::guest::{Target, keys};
 use crate::plan::Plan;
 use crate::provider::Machine;
-use crate::provider::checkpoints::Keeps;
+use crate::provider::checkpoints::{Keeps, OLDEST};
 
 /// The steps that a state has behind it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

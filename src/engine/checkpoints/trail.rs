@@ -9,15 +9,15 @@ use super::note::{Kept, Past};
 use super::reads::{self, Read, Watch};
 use super::{keys, of_cloud};
 use crate::engine::answer::say;
-use crate::engine::machine::Running;
+use crate::engine::machine::{self, Running};
 use crate::engine::{BuildContext, BuildError, surroundings};
 use crate::frontend;
 use crate::model::image::{self, Image, State};
 use crate::model::inputs::Inputs;
 use crate::model::step::Reads;
 use crate::plan::{Plan, StepPlan};
-use crate::provider::Checkpoints;
 use crate::provider::checkpoints::{Keeps, NewCheckpoint, Saved};
+use crate::provider::{Checkpoints, CloudError};
 
 /// Time limit for a builder to write what it has in memory to its disk.
 const SYNC: Duration = Duration::from_secs(120);
@@ -127,7 +127,8 @@ impl Trail {
         self.keep(site, builder).await
     }
 
-    /// Keeps the state that the builder is in. That it cannot be kept fails no build.
+    /// Keeps the state that the builder is in. That it cannot be kept fails no build; that nothing
+    /// is known of the builder does.
     pub(super) async fn keep(
         &mut self,
         site: &BuildContext<'_>,
@@ -148,7 +149,12 @@ impl Trail {
                 self.cost = begin.elapsed();
                 self.since = Instant::now();
             }
-            Err(why) => {
+            Err(NotKept::Lost(reason)) => {
+                site.cx.cancel.check()?;
+                let console = machine::shown_tail(site, &builder.machine).await;
+                return Err(BuildError::BuilderLost { reason, console });
+            }
+            Err(NotKept::For(why)) => {
                 site.cx.cancel.check()?;
                 self.full = true;
                 site.cx.events.warn(format!("this build keeps no more checkpoints: {why}"));
@@ -170,23 +176,34 @@ impl Trail {
     }
 }
 
-/// Why the state is not kept.
+/// Why a state is not kept.
+enum NotKept {
+    For(String),
+    /// Nothing is known of the builder any more.
+    Lost(String),
+}
+
 async fn saved(
     site: &BuildContext<'_>,
     cloud: &dyn Checkpoints,
     builder: &Running,
     new: &NewCheckpoint<'_>,
-) -> Result<(), String> {
+) -> Result<(), NotKept> {
     if let Keeps::Disk { .. } = cloud.keeps() {
         // What is in its memory alone is not kept.
         let synced = site.cx.cancel.or(say(&*builder.remote, "sync", SYNC)).await;
-        synced.map_err(|e| e.to_string())?.map_err(|e| format!("sync failed: {e}"))?;
+        let synced = synced.map_err(|e| NotKept::For(e.to_string()))?;
+        synced.map_err(|e| NotKept::For(format!("sync failed: {e}")))?;
     }
     let cx = site.cx.within(Duration::from_secs(site.plan.timeouts.boot));
     match cloud.save(&cx, &builder.machine, new).await {
         Ok(Saved::Kept) => Ok(()),
-        Ok(Saved::NoRoom(why)) => Err(why),
-        Err(e) => Err(e.to_string()),
+        Ok(Saved::NoRoom(why)) => Err(NotKept::For(why)),
+        // An image of a server does nothing to it.
+        Err(e @ CloudError::Unknown { .. }) if cloud.keeps() == Keeps::Memory => {
+            Err(NotKept::Lost(e.to_string()))
+        }
+        Err(e) => Err(NotKept::For(e.to_string())),
     }
 }
 

@@ -26,7 +26,6 @@ pub async fn machine(
         Power::Gone(why) => return Err(CloudError::refused(&what, why)),
     }
     cx.events.doing("converting the disk");
-    cloud.finished(&place).await?;
     let gone = || CloudError::refused(&what, "nothing is known of it here");
     let overlay = place.record()?.ok_or_else(gone)?.overlay;
     let staging = Staging::begin(cx, &cloud.layout, name).await?;

@@ -46,7 +46,6 @@ impl Compute for Local {
             power::powered_off(cx, &self.turns, &place).await?;
         }
         power::cut(cx, &self.turns, &place).await?;
-        self.finished(&place).await?;
         // The boot has the whole time again.
         boot::again(&cx.anew(), &host, &place).await
     }

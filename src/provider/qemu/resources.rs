@@ -1,5 +1,7 @@
 //! Finds and deletes staged images of a run without its ledger, by `factory_run` and their own ID.
 //! Machines are processes and directories here; [`crate::provider::local_resources`] handles those.
+use std::path::Path;
+
 use async_trait::async_trait;
 
 use super::Local;
@@ -37,12 +39,18 @@ impl Resources for Local {
                 Err(e) => cleared.leaks.push(Leak { entry, reason: e.to_string() }),
             }
         }
+        self.clear_checkpoints(dry_run, &mut cleared)?;
         Ok(cleared)
     }
 
     async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
         match thing.kind {
             Kind::Image => discard(&self.store, run, thing),
+            Kind::Directory => {
+                // A state that a build leaves is there for the next, however the build ends.
+                self.finished(Path::new(&thing.name)).await;
+                self.layout.0.delete(run, thing).await
+            }
             _ => self.layout.0.delete(run, thing).await,
         }
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::engine::checkpoints::trail::seen;
 use crate::engine::checkpoints::{Range, Trail, keys};
 use crate::engine::tests::world::{World, no_wall, site};
-use crate::engine::{BuildContext, Built, Outcome, build};
+use crate::engine::{BuildContext, BuildError, Built, Outcome, build};
 use crate::model::event::{Event, Events};
 use crate::model::facts::{CloudFacts, FactsQuery};
 use crate::model::image;
@@ -34,6 +34,8 @@ pub(super) struct Shelved<'w> {
     /// Machines whose state was saved, and their power whenever the states were settled.
     saved: Mutex<Vec<Machine>>,
     pub(super) settled: Mutex<Vec<Power>>,
+    /// Nothing is known of a machine whose state was to be kept.
+    loses: bool,
 }
 
 impl<'w> Shelved<'w> {
@@ -47,6 +49,7 @@ impl<'w> Shelved<'w> {
             keeps: Keeps::Memory,
             saved: Mutex::default(),
             settled: Mutex::default(),
+            loses: false,
         }
     }
 
@@ -119,6 +122,10 @@ impl Checkpoints for Shelved<'_> {
         new: &NewCheckpoint<'_>,
     ) -> Result<Saved, CloudError> {
         self.saved.lock().unwrap().push(machine.clone());
+        if self.loses {
+            let (what, reason) = ("keep it".into(), "no answer".into());
+            return Err(CloudError::Unknown { what, reason });
+        }
         if !self.has_room {
             return Ok(Saved::NoRoom("all is taken".into()));
         }
@@ -297,6 +304,18 @@ async fn a_build_without_room_says_so_once() {
         |e| matches!(e, Event::Warning { text } if text.contains("keeps no more checkpoints")),
     );
     assert_eq!(said, 1);
+}
+
+/// Its image might lack what follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_builder_of_which_nothing_is_known_is_lost() {
+    let (world, tree) = (World::new(), Tree::new());
+    let definition = tree.definition();
+    let cloud = Shelved { loses: true, ..Shelved::new(&world.cloud) };
+    let plan = plan(&world, &definition, ["a", "b", "c"]);
+    let (outcome, ran) = built((&world, &cloud), (&definition, &plan), Range::default()).await;
+    let lost = matches!(outcome.result, Err(BuildError::BuilderLost { .. }));
+    assert!(lost && outcome.leaks.is_empty() && ran.is_empty(), "{:?}", outcome.result);
 }
 
 /// They are others than the plan was made of: nothing is known of what they lead to.

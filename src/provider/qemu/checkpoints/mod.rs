@@ -2,9 +2,9 @@
 //!
 //! [`save`] seals the disk of a running machine and writes its memory, [`restore`] begins a machine
 //! from both, [`shelf`] keeps them.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
 use super::Local;
-use super::backing::backing;
-use super::machine::{MachineDir, is_overlay};
 use super::network::Reach;
 use crate::model::units::GIB;
 use crate::provider::checkpoints::{Checkpoint, Checkpoints, Keeps, NewCheckpoint, Saved};
-use crate::provider::{BootSpec, CloudError, Machine, RunCx};
+use crate::provider::ledger::{Kind, Leak};
+use crate::provider::local_resources;
+use crate::provider::{BootSpec, Cleared, CloudError, Machine, RunCx};
+use crate::system::lock::Held;
 use crate::system::wait::Wait;
 
 mod restore;
@@ -32,7 +33,7 @@ pub use shelf::{Shelf, Standing};
 const EDITION: u32 = 1;
 
 /// Checkpoints that are being finished, by the directory of their machine.
-pub type Finishing = Mutex<BTreeMap<PathBuf, JoinHandle<Result<(), String>>>>;
+pub type Finishing = Mutex<BTreeMap<PathBuf, JoinHandle<()>>>;
 
 /// A checkpoint for people.
 #[derive(Debug, Clone)]
@@ -70,56 +71,72 @@ impl Local {
         ))
     }
 
-    /// All checkpoints, those used last first.
-    pub fn checkpoints_kept(&self) -> Vec<KeptState> {
-        let in_use = self.checkpoints_in_use();
+    /// All checkpoints, those used last first; what is too old is removed.
+    pub fn checkpoints_kept(&self) -> Result<Vec<KeptState>, CloudError> {
+        self.shelf.expire().map_err(CloudError::io(self.removing()))?;
+        let in_use = self.shelf.in_use();
         let told = |Standing { id, kept, bytes, used, .. }: Standing| {
             let about = kept.map_or_else(|| "a disk under others".into(), |kept| kept.about);
             KeptState { in_use: in_use.contains(&id), id, about, bytes, used }
         };
         let mut all: Vec<KeptState> = self.shelf.all().into_iter().map(told).collect();
         all.sort_by_key(|one| std::cmp::Reverse(one.used));
-        all
+        Ok(all)
     }
 
     /// Removes checkpoints until they take at most `bytes`. Returns what they take.
     pub fn prune_checkpoints(&self, bytes: u64) -> Result<u64, CloudError> {
-        let what = || format!("remove checkpoints in {}", self.shelf.dir.display());
-        let turn = self.shelf.turn().map_err(CloudError::io(what()))?;
-        let _turn = turn.ok_or_else(|| CloudError::refused(what(), "a build uses one just now"))?;
-        self.shelf.shrink(bytes, &self.checkpoints_in_use()).map_err(CloudError::io(what()))
+        let turn = self.shelf.turn().map_err(CloudError::io(self.removing()))?;
+        let refused = || CloudError::refused(self.removing(), "a build uses one just now");
+        let _turn = turn.ok_or_else(refused)?;
+        self.shelf.shrink(bytes, &self.shelf.in_use()).map_err(CloudError::io(self.removing()))
     }
 
-    /// Checkpoints that disks of machines lie over.
-    pub(super) fn checkpoints_in_use(&self) -> BTreeSet<String> {
-        let mut used = BTreeSet::new();
-        let runs = self.layout.0.runs().into_iter().filter_map(|run| self.layout.0.work(&run).ok());
-        let machines = runs.filter_map(|work| fs::read_dir(work).ok()).flatten().flatten();
-        let files = machines.filter_map(|m| fs::read_dir(m.path()).ok()).flatten().flatten();
-        for overlay in files.filter(|file| is_overlay(&file.file_name())) {
-            let mut below = backing(&overlay.path()).ok().flatten();
-            while let Some(id) = below.as_deref().and_then(|disk| self.shelf.id_of(disk)) {
-                below = backing(&self.shelf.place(&id).join(shelf::DISK)).ok().flatten();
-                if !used.insert(id) {
-                    break;
-                }
+    /// Removes checkpoints that nobody can use, past failures.
+    pub(super) fn clear_checkpoints(
+        &self,
+        dry_run: bool,
+        cleared: &mut Cleared,
+    ) -> Result<(), CloudError> {
+        if !self.shelf.dir.is_dir() {
+            return Ok(());
+        }
+        // A build that has the turn does the same.
+        let turn = self.shelf.turn().map_err(CloudError::io(self.removing()))?;
+        if turn.is_none() {
+            return Ok(());
+        }
+        if !dry_run {
+            self.shelf.expire().map_err(CloudError::io(self.removing()))?;
+        }
+        let (useless, _) = self.shelf.surplus(u64::MAX, &self.shelf.in_use());
+        let path = |id: &String| self.shelf.place(id).display().to_string();
+        let found = useless.iter().map(|id| (Kind::Directory, path(id), Some(id.clone())));
+        for entry in local_resources::entries(found.collect()) {
+            let id = entry.id.as_deref().unwrap_or_default();
+            match if dry_run { Ok(()) } else { self.shelf.remove(id) } {
+                Ok(()) => cleared.things.push(entry),
+                Err(e) => cleared.leaks.push(Leak { entry, reason: e.to_string() }),
             }
         }
-        used
+        Ok(())
     }
 
-    /// Waits until what the machine's disk lies over is in its place.
-    pub(super) async fn finished(&self, place: &MachineDir) -> Result<(), CloudError> {
-        let task = self.finishing.lock().expect("held for a look-up only").remove(&place.dir);
-        let Some(task) = task else { return Ok(()) };
-        let done = task.await.unwrap_or_else(|e| Err(e.to_string()));
-        done.map_err(|why| CloudError::refused(format!("keep the state of {}", place.name), why))
+    fn removing(&self) -> String {
+        format!("remove checkpoints in {}", self.shelf.dir.display())
+    }
+
+    /// Waits until the last state is whole that was kept of the machine with this directory.
+    pub(super) async fn finished(&self, dir: &Path) {
+        let task = self.finishing.lock().expect("held for a look-up only").remove(dir);
+        let Some(task) = task else { return };
+        task.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
     }
 
     /// The shelf's lock.
-    async fn shelf_turn(&self, cx: &RunCx) -> Result<crate::system::lock::Held, CloudError> {
+    async fn shelf_turn(&self, cx: &RunCx) -> Result<Held, CloudError> {
         let what = format!("use checkpoints in {}", self.shelf.dir.display());
-        let mut wait = Wait::new(&what, &cx.cancel, cx.deadline(), save::POLL);
+        let mut wait = Wait::new(&what, &cx.cancel, cx.deadline(), shelf::POLL);
         loop {
             if let Some(held) = self.shelf.turn().map_err(CloudError::io(what.clone()))? {
                 return Ok(held);
@@ -150,11 +167,12 @@ impl Checkpoints for Local {
         let disk_bytes = spec.disk_gib * GIB;
         let shape = Shape { cpus: spec.cpus, ram_mib: spec.ram_mib, disk_bytes };
         let shape = self.shape(cx, &shape).await?;
+        self.shelf.expire().map_err(CloudError::io(self.removing()))?;
         let mut found: Vec<Checkpoint> = Vec::new();
         for Standing { id, kept, .. } in self.shelf.all() {
             let fits = |kept: &shelf::Kept| kept.key == key && kept.shape == shape;
             let Some(kept) = kept.filter(fits) else { continue };
-            if self.shelf.disks(&id).is_ok() {
+            if self.shelf.whole(&id).is_ok() {
                 found.push(Checkpoint { id, made: kept.made, note: kept.note });
             }
         }

@@ -1,5 +1,4 @@
 //! Begins a machine from a checkpoint: a new overlay over its disk, and QEMU with its memory.
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Local;
-use super::save::POLL;
-use super::shelf::{DISK, Kept, MEMORY};
+use super::shelf::{DISK, Kept, POLL};
 use crate::provider::qemu::boot::{self, Start};
 use crate::provider::qemu::machine::{MachineDir, OVERLAY, SEED};
 use crate::provider::qemu::qmp::QmpError;
@@ -30,16 +28,13 @@ pub async fn restore(
     cloud.layout.secure_runtime()?;
     cloud.layout.0.make(cx, &place.dir).await?;
     cloud.layout.0.make(cx, &place.sockets).await?;
-    let kept = {
+    let (kept, memory) = {
         // From here on it is in use.
         let _turn = cloud.shelf_turn(cx).await?;
-        let gone = || CloudError::refused(&what, format!("checkpoint {id} is gone"));
-        let kept = cloud.shelf.kept(id).ok_or_else(gone)?;
-        cloud.shelf.disks(id).map_err(|why| CloudError::refused(&what, why))?;
-        let disk = cloud.shelf.place(id).join(DISK);
-        boot::overlay(cx, spec, &disk, &place).await?;
+        let opened = cloud.shelf.open(id).map_err(|why| CloudError::refused(&what, why))?;
+        boot::overlay(cx, spec, &cloud.shelf.place(id).join(DISK), &place).await?;
         cloud.shelf.touch(id);
-        kept
+        opened
     };
     let Kept { hardware, hostname, .. } = kept;
     // The same instance, so that cloud-init takes a later boot for a restart, with the keys of this
@@ -47,7 +42,6 @@ pub async fn restore(
     let seed = Seed { uuid: &hardware.uuid, name: &hostname, user_data: &spec.user_data };
     seed.write(&place.file(SEED))
         .map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
-    let memory = File::open(cloud.shelf.place(id).join(MEMORY)).map_err(CloudError::io(&what))?;
     let memory = Some(Arc::new(OwnedFd::from(memory)));
     let (shelf, of) = (cloud.shelf.clone(), id.to_owned());
     let verified = tokio::task::spawn_blocking(move || shelf.verify(&of));

@@ -5,26 +5,37 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::digest::Algorithm;
-use crate::provider::local_resources::builder;
+use crate::provider::checkpoints::OLDEST;
+use crate::provider::local_resources::{BUILDING, builder};
 use crate::provider::qemu::backing::{DEEPEST, backing};
-use crate::provider::qemu::machine::Hardware;
+use crate::provider::qemu::machine::{Hardware, is_overlay};
 use crate::system::digest::Hasher;
 use crate::system::durable;
 use crate::system::lock::Held;
+use crate::system::wait::Deadline;
 
 pub const DISK: &str = "disk.qcow2";
 pub const MEMORY: &str = "memory";
 pub const RECORD: &str = "checkpoint.json";
+/// An empty file that is as long as a checkpoint will be that is being made.
+pub const RESERVED: &str = "reserved";
+
+/// Interval between attempts to get the turn.
+pub const POLL: Duration = Duration::from_millis(20);
+/// Time limit for getting the turn, which others have for parts of a second.
+const TURN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub struct Shelf {
     pub dir: PathBuf,
+    /// Directories of runs, with those of their machines.
+    building: PathBuf,
 }
 
 /// `checkpoint.json`, readable by the owner alone: it holds keys, and has no `Debug`.
@@ -57,7 +68,7 @@ pub struct Standing {
     /// `None`: only a disk under others, or what a crash left.
     pub kept: Option<Kept>,
     pub used: SystemTime,
-    /// On the file system.
+    /// On the file system, or reserved of it.
     pub bytes: u64,
     /// Checkpoint that its disk lies over.
     pub over: Option<String>,
@@ -87,17 +98,37 @@ impl Sum {
 
 impl Shelf {
     pub fn new(home: &Path) -> Self {
-        Self { dir: home.join("cache/checkpoints") }
+        Self { dir: home.join("cache/checkpoints"), building: home.join(BUILDING) }
     }
 
     pub fn place(&self, id: &str) -> PathBuf {
         self.dir.join(id)
     }
 
-    /// Held while a checkpoint is chosen to be used, and while some are removed.
+    /// Held while a checkpoint is chosen to be used, while the place of one is made, and while some
+    /// are removed.
     pub fn turn(&self) -> io::Result<Option<Held>> {
         builder(true).create(&self.dir)?;
         Ok(Held::take(File::open(&self.dir)?).ok())
+    }
+
+    /// Waits for the turn.
+    pub fn wait_for_turn(&self) -> io::Result<Held> {
+        let deadline = Deadline::after(TURN);
+        loop {
+            match self.turn()? {
+                Some(held) => return Ok(held),
+                None if deadline.has_passed() => return Err(io::ErrorKind::TimedOut.into()),
+                None => std::thread::sleep(POLL),
+            }
+        }
+    }
+
+    /// Makes the place of a new checkpoint, which counts as so many bytes from now on. Whoever has
+    /// the turn makes an overlay over it at once: what is in use stays.
+    pub fn reserve(&self, id: &str, bytes: u64) -> io::Result<()> {
+        builder(false).create(self.place(id))?;
+        File::create(self.place(id).join(RESERVED))?.set_len(bytes)
     }
 
     /// All checkpoints; an empty list if there was never one.
@@ -106,16 +137,23 @@ impl Shelf {
         entries.filter_map(|e| self.standing(&e.file_name().into_string().ok()?)).collect()
     }
 
-    fn standing(&self, id: &str) -> Option<Standing> {
+    pub fn standing(&self, id: &str) -> Option<Standing> {
         let place = self.place(id);
         let files = fs::read_dir(&place).ok()?.flatten();
-        let bytes = files.filter_map(|f| Some(f.metadata().ok()?.blocks() * 512)).sum();
+        let (mut bytes, mut reserved) = (0, 0);
+        for (name, file) in files.filter_map(|f| Some((f.file_name(), f.metadata().ok()?))) {
+            if name == RESERVED {
+                reserved = file.len();
+            } else {
+                bytes += file.blocks() * 512;
+            }
+        }
         let kept = self.kept(id);
         let stamp = if kept.is_some() { place.join(RECORD) } else { place.clone() };
         let used = fs::metadata(stamp).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         let below = backing(&place.join(DISK)).ok().flatten();
         let over = below.and_then(|disk| self.id_of(&disk));
-        Some(Standing { id: id.to_owned(), kept, used, bytes, over })
+        Some(Standing { id: id.to_owned(), kept, used, bytes: bytes.max(reserved), over })
     }
 
     pub fn kept(&self, id: &str) -> Option<Kept> {
@@ -146,6 +184,44 @@ impl Shelf {
         }
     }
 
+    /// Whether all files are there that a machine in this state reads.
+    pub fn whole(&self, id: &str) -> Result<(), String> {
+        self.disks(id)?;
+        let memory = self.place(id).join(MEMORY);
+        if memory.is_file() { Ok(()) } else { Err(format!("{} is gone", memory.display())) }
+    }
+
+    /// The record and the memory of a state that a machine begins from. One that lacks a file is
+    /// condemned.
+    pub fn open(&self, id: &str) -> Result<(Kept, File), String> {
+        let kept = self.kept(id).ok_or_else(|| format!("checkpoint {id} is gone"))?;
+        if let Err(why) = self.whole(id) {
+            // Where that fails it is found no more either, for it is not whole.
+            let _ = self.condemn(id);
+            return Err(why);
+        }
+        let memory = self.place(id).join(MEMORY);
+        let file = File::open(&memory).map_err(|e| format!("{}: {e}", memory.display()))?;
+        Ok((kept, file))
+    }
+
+    /// Checkpoints that disks of machines lie over.
+    pub fn in_use(&self) -> BTreeSet<String> {
+        let machines = entries(self.building.clone()).flat_map(|run| entries(run.path()));
+        let files = machines.flat_map(|machine| entries(machine.path()));
+        let mut used = BTreeSet::new();
+        for overlay in files.filter(|file| is_overlay(&file.file_name())) {
+            let mut below = backing(&overlay.path()).ok().flatten();
+            while let Some(id) = below.as_deref().and_then(|disk| self.id_of(disk)) {
+                below = backing(&self.place(&id).join(DISK)).ok().flatten();
+                if !used.insert(id) {
+                    break;
+                }
+            }
+        }
+        used
+    }
+
     /// Compares everything that a machine in this state reads with its digests, but for the image.
     pub fn verify(&self, id: &str) -> Result<(), String> {
         let disks = self.disks(id)?;
@@ -173,34 +249,70 @@ impl Shelf {
         durable::replace_as(&dir.join(RECORD), &text, 0o600)
     }
 
-    /// Takes a state out of use. Its disk stays as long as a machine or another disk lies over it.
+    /// Takes a state out of use, and removes its memory. Its disk stays as long as a machine or
+    /// another disk lies over it.
     pub fn condemn(&self, id: &str) -> io::Result<()> {
-        fs::remove_file(self.place(id).join(RECORD))
+        [RECORD, MEMORY, RESERVED].iter().try_for_each(|file| gone(&self.place(id).join(file)))
+    }
+
+    /// Takes out of use what is too old for it: its memory holds what the builder knew.
+    pub fn expire(&self) -> io::Result<()> {
+        self.all().iter().filter(|one| one.is_old()).try_for_each(|one| self.condemn(&one.id))
     }
 
     /// Removes a checkpoint, its record first: what a crash leaves is used by nobody.
     pub fn remove(&self, id: &str) -> io::Result<()> {
         let place = self.place(id);
-        match fs::remove_file(place.join(RECORD)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => fs::remove_dir_all(place),
-        }
+        gone(&place.join(RECORD))?;
+        fs::remove_dir_all(place)
     }
 
-    /// Removes what was used longest ago until all take at most `bytes`: never what is `in_use`,
-    /// nor what others lie over. Returns what is left.
-    pub fn shrink(&self, bytes: u64, in_use: &BTreeSet<String>) -> io::Result<u64> {
-        let mut all = self.all();
+    /// What goes so that all take at most `bytes`, in this order, and what is left: first what is
+    /// of no use any more, then what was used longest ago; never what is `in_use`, nor what others
+    /// lie over.
+    pub fn surplus(&self, bytes: u64, in_use: &BTreeSet<String>) -> (Vec<String>, u64) {
+        let (mut all, mut surplus) = (self.all(), Vec::new());
         loop {
             let sum: u64 = all.iter().map(|one| one.bytes).sum();
             let below: BTreeSet<&String> = all.iter().filter_map(|one| one.over.as_ref()).collect();
             let free = |one: &&Standing| !in_use.contains(&one.id) && !below.contains(&one.id);
-            let dead = |one: &Standing| one.kept.is_none() || self.disks(&one.id).is_err();
+            let dead =
+                |one: &Standing| one.kept.is_none() || one.is_old() || self.whole(&one.id).is_err();
             let next = all.iter().filter(free).min_by_key(|one| (!dead(one), one.used));
-            let Some(next) = next.filter(|one| sum > bytes || dead(one)) else { return Ok(sum) };
+            let Some(next) = next.filter(|one| sum > bytes || dead(one)) else {
+                return (surplus, sum);
+            };
             let id = next.id.clone();
-            self.remove(&id)?;
             all.retain(|one| one.id != id);
+            surplus.push(id);
         }
+    }
+
+    /// Removes what goes. Returns what is left.
+    pub fn shrink(&self, bytes: u64, in_use: &BTreeSet<String>) -> io::Result<u64> {
+        self.expire()?;
+        let (surplus, left) = self.surplus(bytes, in_use);
+        surplus.iter().try_for_each(|id| self.remove(id))?;
+        Ok(left)
+    }
+}
+
+impl Standing {
+    /// A clock that was set back tells nothing of its age.
+    fn is_old(&self) -> bool {
+        let age = |kept: &Kept| Duration::try_from(Timestamp::now().duration_since(kept.made));
+        self.kept.as_ref().is_some_and(|kept| age(kept).is_ok_and(|age| age > OLDEST))
+    }
+}
+
+fn entries(dir: PathBuf) -> impl Iterator<Item = fs::DirEntry> {
+    fs::read_dir(dir).into_iter().flatten().flatten()
+}
+
+/// Removes a file, which another may have done.
+fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }

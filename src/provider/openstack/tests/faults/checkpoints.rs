@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::*;
-use crate::engine::checkpoints::OLDEST;
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::{Lifecycle, State};
+use crate::provider::checkpoints::OLDEST;
 use crate::provider::checkpoints::{Checkpoint, Checkpoints, Keeps, NewCheckpoint, Saved};
 use crate::provider::ledger::Kind;
 use crate::provider::openstack::checkpoints::Shelf;
