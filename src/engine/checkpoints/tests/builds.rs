@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::engine::checkpoints::Range;
 use crate::engine::tests::world::{World, no_wall, site};
-use crate::engine::{BuildContext, Outcome, build};
+use crate::engine::{BuildContext, BuildError, Goal, Interactive, Outcome, SshAccess, build};
 use crate::model::event::{Event, Events};
 use crate::model::facts::{CloudFacts, FactsQuery};
 use crate::model::image;
@@ -141,6 +141,14 @@ fn plan(world: &World, definition: &Definition, texts: [&str; 3]) -> Plan {
     plan
 }
 
+/// Somebody who looks, and leaves.
+struct Leaves;
+
+#[async_trait]
+impl Interactive for Leaves {
+    async fn open(&self, _: &SshAccess, _: Option<&BuildError>) {}
+}
+
 /// What one build came to, and the steps that it ran.
 async fn built(
     (world, cloud): (&World, &Shelved<'_>),
@@ -154,11 +162,17 @@ async fn built(
     events.add(Box::new(world.seen.clone()));
     let cx = RunCx::new(&plan.run, ledger, events, world.cancel.clone());
     let wall = no_wall();
+    // A part of the steps is run for a person alone.
+    let until = match range.until {
+        Some(_) => Goal::Provisioned(Arc::new(Leaves)),
+        None => Goal::Published,
+    };
     let site = BuildContext {
         cloud,
         definition,
         keep_on_failure: false,
         range,
+        until,
         home: dir.path().into(),
         ..site(world, &world.fake, plan, &cx, &wall)
     };
@@ -220,6 +234,7 @@ async fn what_is_asked_for_fresh_is_not_restored() {
     assert_eq!(run(from(Some(2), Some(2))).await, "c");
     assert_eq!(run(from(None, Some(0))).await, "", "the first step is known");
     assert_eq!(run(from(Some(0), Some(0))).await, "a");
+    assert_eq!(run(from(Some(7), Some(7))).await, "", "there are no more than three");
 }
 
 /// The next one is tried, and at last a machine is booted; nothing is left of the others.
