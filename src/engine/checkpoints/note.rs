@@ -20,6 +20,8 @@ pub(super) struct Note {
     user: String,
     pub login: Arc<PrivateKey>,
     pub host_keys: Vec<PublicKey>,
+    /// Names of the machine in the runs that came to this state.
+    pub names: Vec<String>,
     /// When the machine was booted, and when each of its steps was run.
     pub ran: Vec<Timestamp>,
     /// What each of its steps read, besides what its key has.
@@ -32,6 +34,7 @@ struct Written {
     /// OpenSSH's format.
     login: String,
     host_keys: Vec<String>,
+    names: Vec<String>,
     ran: Vec<Timestamp>,
     read: Vec<Read>,
 }
@@ -41,7 +44,7 @@ const ENCODES: &str = "a key that was made or parsed can be written";
 impl Note {
     pub fn of(builder: &Running, (ran, read): (Vec<Timestamp>, Vec<Read>)) -> Self {
         let Target { user, key, host_keys, .. } = builder.target.clone();
-        Self { user, login: key, host_keys, ran, read }
+        Self { user, login: key, host_keys, names: builder.names(), ran, read }
     }
 
     pub fn written(&self) -> Value {
@@ -50,6 +53,7 @@ impl Note {
             user: self.user.clone(),
             login: keys::private_text(&self.login).expect(ENCODES).to_string(),
             host_keys: self.host_keys.iter().map(host_key).collect(),
+            names: self.names.clone(),
             ran: self.ran.clone(),
             read: self.read.clone(),
         };
@@ -58,11 +62,12 @@ impl Note {
 
     /// `None`: it is not the note of a machine with so many steps behind it.
     pub fn read(note: &Value, done: usize) -> Option<Self> {
-        let Written { user, login, host_keys, ran, read } = Written::deserialize(note).ok()?;
+        let Written { user, login, host_keys, names, ran, read } =
+            Written::deserialize(note).ok()?;
         let host_keys: Result<Vec<_>, _> =
             host_keys.iter().map(|key| PublicKey::from_openssh(key)).collect();
         let login = Arc::new(PrivateKey::from_openssh(login).ok()?);
-        let note = Self { user, login, host_keys: host_keys.ok()?, ran, read };
+        let note = Self { user, login, host_keys: host_keys.ok()?, names, ran, read };
         let fits = note.ran.len() == done + 1 && note.read.len() == done;
         (fits && !note.host_keys.is_empty()).then_some(note)
     }

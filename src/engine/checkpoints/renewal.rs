@@ -33,7 +33,8 @@ pub(super) async fn renewed(
         return Err(machine::not_ready(site, &machine, reason).await);
     }
     let target = keys.target(&machine, &site.plan.ssh_user);
-    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
+    let mut running = Running::new(machine, target, remote);
+    running.earlier_names = note.names.clone();
     let made = note.ran.iter().max().copied().unwrap_or_default();
     if Timestamp::now().duration_since(made).as_secs() > LONG {
         ready::builder(site, &running, deadline).await?;

@@ -200,7 +200,8 @@ fn note(ran: &[Timestamp]) -> Note {
     };
     let machine = Machine { name: "m".into(), id: "i".into(), host: "h".into(), port: 1 };
     let remote = Arc::new(Nobody);
-    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
+    let mut running = Running::new(machine, target, remote);
+    running.earlier_names = vec!["m-1".into()];
     let read = vec![Read::from([("a".into(), "b".into())]); ran.len() - 1];
     Note::of(&running, (ran.to_vec(), read))
 }
@@ -217,6 +218,7 @@ fn a_note_reads_back() {
     assert_eq!((back.ran, back.read), (note.ran.clone(), note.read.clone()));
     assert_eq!(back.login.public_key(), note.login.public_key());
     assert_eq!(back.host_keys, note.host_keys);
+    assert_eq!(back.names, ["m-1", "m"], "of the runs before it too");
     assert!(Note::read(&text, 2).is_none(), "it has one step behind it");
     assert!(Note::read(&serde_json::json!({}), 1).is_none());
 }

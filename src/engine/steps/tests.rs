@@ -172,8 +172,7 @@ impl World {
             host: target.host.clone(),
             port: target.port,
         };
-        let watch = watch::Session::default();
-        let builder = Running { machine, target, remote, watch, reads: None };
+        let builder = Running::new(machine, target, remote);
         let mut done = Ok(());
         for (index, step) in plan.steps.iter().enumerate() {
             if done.is_ok() {

@@ -237,6 +237,29 @@ async fn what_is_asked_for_fresh_is_not_restored() {
     assert_eq!(run(from(Some(7), Some(7))).await, "", "there are no more than three");
 }
 
+/// Any of them may be left in the image.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_smoke_checks_know_the_builders_names_in_all_runs_that_came_to_it() {
+    let (world, tree) = (World::new(), Tree::new());
+    let (cloud, definition) = (Shelved::new(&world.cloud), tree.definition());
+    let names = async |run: &str, texts| {
+        let mut plan = plan(&world, &definition, texts);
+        plan.run = run.into();
+        plan.builder.as_mut().unwrap().name = format!("factory-{run}-builder");
+        plan.smoke = world.plan().smoke;
+        world.fake.0.lock().unwrap().told.clear();
+        built((&world, &cloud), (&definition, &plan), Range::default()).await;
+        let told = &world.fake.0.lock().unwrap().told;
+        let names = told.values().find_map(|env| env.get("FACTORY_RUN_BUILDER"));
+        names.expect("checks were run").clone()
+    };
+    let (one, two) = ("factory-r1-builder", "factory-r2-builder");
+    assert_eq!(names("r1", ["a", "b", "c"]).await, one);
+    assert_eq!(names("r2", ["a", "b", "d"]).await, format!("{one} {two}"));
+    let three = "factory-r3-builder";
+    assert_eq!(names("r3", ["a", "b", "d"]).await, format!("{one} {two} {three}"));
+}
+
 /// The next one is tried, and at last a machine is booted; nothing is left of the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_that_cannot_be_restored_is_passed_over() {
