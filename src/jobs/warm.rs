@@ -63,7 +63,7 @@ impl Factory {
         let (removed, leaks) = records.clear(&*self.provider, &options.cancel).await?;
         let plans = self.plans(&options, bundle, Timestamp::now()).await?;
         let key = match &plans[..] {
-            [plan] => Key::of(plan),
+            [plan] => Key::of(plan, self.provider.project(&options.cancel).await?),
             _ => return Err(NotKept::NoBase(label(), "its image is missing, build it first")),
         };
         let why = "it has a source, or boots from a volume";
