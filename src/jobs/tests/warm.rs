@@ -245,6 +245,25 @@ async fn a_builder_that_is_too_old_is_nobodys() {
     pool.is_empty();
 }
 
+/// It cost on where the next builds were of other bundles, failed, or found nothing to build.
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_of_whatever_bundle_remove_what_is_too_old() {
+    let pool = Pool::new(1);
+    pool.fill().await;
+    let after = pool.factory.after_builds(&quiet(), &[]).await;
+    assert_eq!((after.cleared.unwrap().0, pool.states()), (vec![], vec![Use::Free]));
+    let at = pool.one().at - jiff::SignedDuration::from_hours(5);
+    let old = pool.one().run;
+    pool.records().write(&WarmBuilder { at, ..pool.one() }).unwrap();
+    let after = pool.factory.after_builds(&quiet(), &[]).await;
+    assert_eq!((after.cleared.unwrap().0, after.filled.len()), (vec![old], 0));
+    pool.is_empty();
+    // The pool of what was published is filled as well.
+    let after = pool.factory.after_builds(&quiet(), std::slice::from_ref(&pool.bundle)).await;
+    assert!(matches!(&after.filled[..], [(label, Ok(_))] if *label == pool.bundle.label));
+    assert_eq!(pool.states(), [Use::Free]);
+}
+
 /// A cloud that only the environment names is called by its address, whatever the project. Who
 /// asked for another one was told that the builders were gone, and forgot them.
 #[tokio::test(flavor = "multi_thread")]
