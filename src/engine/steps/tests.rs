@@ -49,6 +49,7 @@ struct World {
     /// What the owner's settings name.
     vault_password_file: Option<PathBuf>,
     accelerator: Accelerator,
+    roles: Vec<PathBuf>,
 }
 
 impl World {
@@ -80,6 +81,7 @@ impl World {
             wrong_key: false,
             vault_password_file: None,
             accelerator: Accelerator::Off,
+            roles: Vec::new(),
         }
     }
 
@@ -120,6 +122,7 @@ impl World {
         let ansible = AnsibleSettings {
             vault_password_file: self.vault_password_file.clone(),
             accelerator: self.accelerator.clone(),
+            roles: self.roles.clone(),
             ..AnsibleSettings::default()
         };
         let settings = Settings { wall: self.mode, ansible, ..Settings::default() };
