@@ -8,6 +8,7 @@ use crate::model::image::Image;
 use crate::model::image::State::Staged;
 use crate::provider::ledger::{Entry, Kind, Leak, Ledger, Told};
 use crate::provider::{Cleared, CloudError, Provider};
+use crate::system::cancel::Cancel;
 use crate::text::shell;
 
 /// Result for one run.
@@ -87,16 +88,18 @@ pub async fn sweep(
         Records::of(home).tidy();
     }
     let warm = Records::of(home).all();
+    let project = project(cloud, &warm).await?;
     let mut swept = Vec::new();
     let asked_for = |run: &str| only.is_none_or(|o| o == run);
     // A run that was left up on a warm builder goes with it.
     let has_taken = |run: &str| warm.iter().any(|w| w.run == run && w.taken_by.as_deref() == only);
     for indexed in runs.iter().filter(|r| asked_for(&r.run) || has_taken(&r.run)) {
         let mut report = of_index(indexed, cloud.name(), only.is_some());
-        if only.is_none()
-            && let Some(warm) = warm.iter().find(|warm| warm.run == indexed.run)
-        {
-            report.state = of_pool(warm, report.state, &runs);
+        if let Some(warm) = warm.iter().find(|warm| warm.run == indexed.run) {
+            if only.is_none() {
+                report.state = of_pool(warm, report.state, &runs);
+            }
+            not_seen(warm, project.as_ref(), &mut report);
         }
         if report.state == State::Dead {
             one(cloud, Some(indexed), dry_run, &mut report).await?;
@@ -187,6 +190,23 @@ fn of_pool(warm: &WarmBuilder, state: State, runs: &[IndexedRun]) -> State {
         Use::Retained => State::RetainedMachine,
         Use::Booting | Use::Taken => State::Alive,
         Use::Over => State::Dead,
+    }
+}
+
+/// The project that warm builders are compared with.
+async fn project(cloud: &dyn Provider, warm: &[WarmBuilder]) -> Result<Option<String>, CloudError> {
+    if warm.is_empty() { Ok(None) } else { cloud.project(&Cancel::default()).await }
+}
+
+/// Machines of another project are not seen, as if they were gone: the run of one is left alone.
+fn not_seen(warm: &WarmBuilder, project: Option<&String>, report: &mut Swept) {
+    if report.state == State::Dead && warm.key.project.as_ref() != project {
+        report.state = State::OtherCloud;
+        let name = |project: Option<&String>| {
+            project.map_or("no project".into(), |id| format!("project {id}"))
+        };
+        let (its, ours) = (name(warm.key.project.as_ref()), name(project));
+        report.notes.push(format!("its warm builder is of {its}, and this is {ours}"));
     }
 }
 

@@ -121,22 +121,36 @@ async fn build(
     args: &Args,
     results: &mut Vec<Results>,
 ) -> Result<ExitCode, Failure> {
-    let named = !args.bundles.is_empty();
-    let (mut bundles, invalid) = match named {
-        true => (context.load(&args.bundles).await?, 0),
-        false => sound(context).await?,
+    let (bundles, invalid) = match args.bundles.is_empty() {
+        false => (context.load(&args.bundles).await?, 0),
+        true => sound(context).await?,
     };
     let (cloud, line) = context.cloud()?;
     if !context.common.quiet {
         err(&line);
     }
     let factory = context.factory(cloud)?;
+    let (code, built) = ended(context, &factory, (args, bundles, invalid), results).await?;
+    // What they came to, and which they are, matters little to builders that nobody takes.
+    if !args.dry_run {
+        warm::after_builds(context, &factory, &built).await;
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// The exit code, and the definitions of which an image was published.
+async fn ended(
+    context: &Context,
+    factory: &Arc<Factory>,
+    (args, mut bundles, invalid): (&Args, Vec<Definition>, u8),
+    results: &mut Vec<Results>,
+) -> Result<(u8, Vec<Definition>), Failure> {
     let mut due = Due::default();
     if args.stale {
-        due = stale(context, &factory, bundles, args).await?;
+        due = stale(context, factory, bundles, args).await?;
         bundles = std::mem::take(&mut due.builds);
         if args.dry_run || (bundles.is_empty() && due.outputs.is_empty()) {
-            return Ok(ExitCode::from(invalid));
+            return Ok((invalid, Vec::new()));
         }
         *results = bundles.iter().map(Results::of).collect();
         results.iter().try_for_each(Results::withdraw)?;
@@ -151,12 +165,12 @@ async fn build(
         check_templates: !args.no_heat_validate,
         ..context.options()
     };
-    let rendered = outputs(&factory, &options, due.outputs).await;
+    let rendered = outputs(factory, &options, due.outputs).await;
     if bundles.is_empty() {
-        return Ok(ExitCode::from(summary(context, rendered, invalid)));
+        return Ok((summary(context, rendered, invalid), Vec::new()));
     }
     if let ([bundle], false) = (&bundles[..], args.stale) {
-        return Ok(alone(context, &factory, bundle, options).await);
+        return Ok(alone(context, factory, bundle, options).await);
     }
     if at_once > 1 {
         options.show =
@@ -166,36 +180,30 @@ async fn build(
     if !context.common.quiet {
         jobs.iter().filter_map(|job| job.added.as_ref()).for_each(|note| err(note));
     }
-    let (rows, untold) = rows_of(&factory, &options, &jobs, at_once).await;
-    for (index, ended) in untold {
-        tell(&jobs[index].bundle, ended);
-    }
+    let (rows, untold) = rows_of(factory, &options, &jobs, at_once).await;
+    untold.into_iter().for_each(|(index, ended)| tell(&jobs[index].bundle, ended));
     let built = built_of(&jobs, &rows);
-    let code = summary(context, rendered.into_iter().chain(rows).collect(), invalid);
-    warm::refill(context, &factory, built.into_iter()).await;
-    Ok(ExitCode::from(code))
+    Ok((summary(context, rendered.into_iter().chain(rows).collect(), invalid), built))
 }
 
 /// Definitions of which an image was published.
-fn built_of<'j>(jobs: &'j [Job], rows: &[(String, Row)]) -> Vec<&'j Definition> {
+fn built_of(jobs: &[Job], rows: &[(String, Row)]) -> Vec<Definition> {
     let is_built =
         |label: &str| rows.iter().any(|(of, row)| of == label && row.word == Outcome::Built.name());
-    jobs.iter().map(|job| &job.bundle).filter(|bundle| is_built(&bundle.label)).collect()
+    jobs.iter().map(|job| &job.bundle).filter(|bundle| is_built(&bundle.label)).cloned().collect()
 }
 
-/// The only build of a command.
+/// The only build of a command: its exit code, and the definition if its image was published.
 async fn alone(
     context: &Context,
     factory: &Arc<Factory>,
     bundle: &Definition,
     options: RunOptions,
-) -> ExitCode {
+) -> (u8, Vec<Definition>) {
     let begin = Instant::now();
     let ended = factory.build(RunRequest { definition: bundle.clone(), options }).await;
     let built = (ended.outcome == Outcome::Built).then_some(bundle);
-    let code = told_alone(context, bundle, ended, begin);
-    warm::refill(context, factory, built.into_iter()).await;
-    code
+    (told_alone(context, bundle, ended, begin), built.into_iter().cloned().collect())
 }
 
 /// What `--stale` found.
@@ -347,7 +355,7 @@ impl Row {
             (Ok(_), 0) => "built".to_owned(),
             (Ok(_), exit_code::INCOMPLETE) => format!("built, base incomplete ({code})"),
             (Ok(_), _) => "built, leaks".to_owned(),
-            (Err(e), _) if e.published().is_some() => incomplete(code),
+            (Err(e), _) if e.published().is_some() => format!("incomplete ({code})"),
             (Err(_), exit::STOPPED) => "stopped".to_owned(),
             (Err(_), code) => failed(code),
         };
@@ -365,28 +373,19 @@ impl Row {
     }
 }
 
-fn incomplete(code: u8) -> String {
-    format!("incomplete ({code})")
-}
-
 fn failed(code: u8) -> String {
     format!("failed ({code})")
 }
 
 /// Tells of the only run of a command; its exit code.
-pub fn told_alone(
-    context: &Context,
-    bundle: &Definition,
-    ended: RunOutcome,
-    begin: Instant,
-) -> ExitCode {
+pub fn told_alone(context: &Context, bundle: &Definition, ended: RunOutcome, begin: Instant) -> u8 {
     let code = ended.exit_code();
     if context.common.json {
         let row = Row::of(&ended, seconds(begin.elapsed())).json(Some(&bundle.label));
         document(&context.common, SUMMARY, &vec![row].into());
     }
     tell(bundle, ended);
-    ExitCode::from(code)
+    code
 }
 
 /// Runs the jobs. A row for each, and the outcomes that are not reported yet.

@@ -63,7 +63,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     };
     let (request, begin) = (RunRequest { definition: bundle.clone(), options }, Instant::now());
     let ended = context.factory(cloud)?.build(request).await;
-    Ok(build::told_alone(context, &bundle, ended, begin))
+    Ok(ExitCode::from(build::told_alone(context, &bundle, ended, begin)))
 }
 
 /// Fails if the cloud has no such image, or several.

@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::{Context, Failure, err, out};
 use crate::engine::pool::{Records, Use, WarmBuilder};
-use crate::jobs::{Factory, NotKept, RunOptions, exit_code};
+use crate::jobs::{AfterBuilds, Factory, Filled, NotKept, RunOptions, exit_code};
 use crate::log::sentences::duration;
 use crate::model::definition::Definition;
 use crate::model::event::{Sink, Stamped};
+use crate::provider::ledger::Leak;
 use crate::text::clean;
 
 #[derive(clap::Args)]
@@ -40,12 +41,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         rows.push(json!({ "bundle": bundle.label, "warm": filled.there, "wanted": bundle.warm,
             "removed": filled.removed }));
         let there = format!("{}: {} of {} warm", bundle.label, filled.there, bundle.warm);
-        for run in &filled.removed {
-            err(&format!("{run}: removed, too old or gone"));
-        }
-        for leak in &filled.leaks {
-            err(&format!("left behind: {}: {}", leak.entry.name, leak.reason));
-        }
+        told_removed(&filled.removed);
+        told_leaks(&filled.leaks);
         filled.runs.into_iter().for_each(|ended| super::build::tell(bundle, ended));
         if !context.common.json {
             out(&there);
@@ -57,32 +54,51 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(exit_code::worst(codes)))
 }
 
-/// Fills the pools of `built`, which were published: a failure is a warning.
-pub async fn refill(
-    context: &Context,
-    factory: &Arc<Factory>,
-    built: impl Iterator<Item = &Definition>,
-) {
+/// Removes warm builders that are nobody's any more, and fills the pools of `built`, which were
+/// published: a failure is a warning.
+pub async fn after_builds(context: &Context, factory: &Arc<Factory>, built: &[Definition]) {
     let silent: RunOptions =
         RunOptions { show: Arc::new(|_: &str| Box::new(Silent)), ..context.options() };
-    for bundle in built.filter(|bundle| bundle.warm > 0) {
-        let say = |text: String| {
+    let AfterBuilds { cleared, filled } = factory.after_builds(&silent, built).await;
+    match cleared {
+        Ok((removed, leaks)) => {
             if !context.common.quiet {
-                err(&text);
+                told_removed(&removed);
             }
-        };
-        match factory.fill(&silent, bundle).await {
-            Ok(filled) => {
-                let failed = filled.runs.iter().filter_map(|ended| ended.result.as_ref().err());
-                let failed = failed.map(|e| format!("warning: {}: {e}", bundle.label));
-                failed.for_each(|text| err(&text));
-                say(format!("{}: {} of {} warm", bundle.label, filled.there, bundle.warm));
+            told_leaks(&leaks);
+        }
+        // Whoever stopped the builds wants no more of them.
+        Err(_) if context.cancel.check().is_err() => {}
+        Err(e) => err(&format!("warning: warm builders are not looked through: {e}")),
+    }
+    for (label, filled) in filled {
+        match filled {
+            Ok(Filled { runs, there, removed, leaks }) => {
+                let failed = runs.iter().filter_map(|ended| ended.result.as_ref().err());
+                failed.for_each(|e| err(&format!("warning: {label}: {e}")));
+                told_leaks(&leaks);
+                if !context.common.quiet {
+                    told_removed(&removed);
+                    let wanted = built.iter().find(|bundle| bundle.label == label);
+                    let wanted = wanted.map_or(0, |bundle| bundle.warm);
+                    err(&format!("{label}: {there} of {wanted} warm"));
+                }
             }
             // The plan has said so.
             Err(NotKept::Here | NotKept::NoBase(..)) => {}
-            Err(e) => err(&format!("warning: no warm builder for {}: {e}", bundle.label)),
+            Err(e) => err(&format!("warning: no warm builder for {label}: {e}")),
         }
     }
+}
+
+fn told_removed(runs: &[String]) {
+    runs.iter().for_each(|run| err(&format!("{run}: removed, too old or gone")));
+}
+
+fn told_leaks(leaks: &[Leak]) {
+    leaks
+        .iter()
+        .for_each(|leak| err(&format!("left behind: {}: {}", leak.entry.name, leak.reason)));
 }
 
 struct Silent;

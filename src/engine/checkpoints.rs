@@ -43,6 +43,18 @@ pub struct Range {
     pub until: Option<usize>,
 }
 
+impl Range {
+    /// How many of so many steps may come from a checkpoint.
+    fn restores(self, steps: usize) -> usize {
+        self.end(steps).min(self.from.unwrap_or(steps))
+    }
+
+    /// How many of so many steps the builder has behind it at the end.
+    pub(super) fn end(self, steps: usize) -> usize {
+        self.until.map_or(steps, |last| steps.min(last.saturating_add(1)))
+    }
+}
+
 /// The cloud's checkpoints, if the build uses them.
 fn of_cloud<'a>(site: &BuildContext<'a>) -> Option<&'a dyn Checkpoints> {
     let on_volume = site.plan.site.as_ref().is_some_and(|place| place.volume.is_some());
@@ -81,9 +93,7 @@ async fn restored(
     trail: &Trail,
 ) -> Result<Option<(Running, Past)>, BuildError> {
     let spec = machine::spec(site, wanted, (base, 0), String::new());
-    let steps = site.plan.steps.len();
-    let most = site.range.from.unwrap_or(steps).min(site.range.until.map_or(steps, |at| at + 1));
-    for done in (0..=most).rev() {
+    for done in (0..=site.range.restores(site.plan.steps.len())).rev() {
         let Some(key) = &trail.keys[done] else { continue };
         let found = match cloud.find(site.cx, &spec, key).await {
             Ok(found) => found,

@@ -8,10 +8,10 @@
 //! Environment, all optional: `FACTORY_HOSTNAME` (the machine's name), `FACTORY_USER` (the default
 //! user), `FACTORY_DISK_BYTES` (size of the machine's disk), `FACTORY_NOW` (seconds since 1970 on
 //! the factory at the start), `FACTORY_DNS_NAME` (a name that must resolve), `FACTORY_BUILD_KEY`
-//! (public key in OpenSSH format), `FACTORY_RUN_BUILDER` (name of the builder),
-//! `FACTORY_BUILDER_ID` (its machine-id), `FACTORY_TIDY` (enabled parts of tidy, separated by
-//! blanks), `FACTORY_PACKAGE` (package for cloud-init to install), `FACTORY_BUNDLE`,
-//! `FACTORY_IMAGE_NAME`.
+//! (public key in OpenSSH format), `FACTORY_RUN_BUILDER` (names that the builder has had,
+//! separated by blanks), `FACTORY_BUILDER_ID` (its machine-id), `FACTORY_TIDY` (enabled parts of
+//! tidy, separated by blanks), `FACTORY_PACKAGE` (package for cloud-init to install),
+//! `FACTORY_BUNDLE`, `FACTORY_IMAGE_NAME`.
 
 use crate::model::check::ScriptCheck;
 

@@ -29,12 +29,16 @@ pub struct Running {
     pub(super) watch: watch::Session,
     /// Tells which files of the definition the step at work opens, where that is of use.
     pub(super) reads: Option<Arc<checkpoints::Watch>>,
+    /// Names that it had in the runs whose state it is.
+    pub(super) earlier_names: Vec<String>,
 }
 
 /// Identity that must differ between machines of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub machine: String,
+    /// All names that it has had.
+    pub names: Vec<String>,
     /// 32 hexadecimal digits, or what there is in their place.
     pub machine_id: Result<String, String>,
     /// OpenSSH's one-line form, without comments.
@@ -42,6 +46,16 @@ pub(super) struct Identity {
 }
 
 impl Running {
+    pub(super) fn new(machine: Machine, target: Target, remote: Arc<dyn Remote>) -> Self {
+        let (watch, reads, earlier_names) = Default::default();
+        Self { machine, target, remote, watch, reads, earlier_names }
+    }
+
+    /// All names that it has had.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.earlier_names.iter().chain([&self.machine.name]).cloned().collect()
+    }
+
     pub(super) fn login_key(&self) -> Arc<PrivateKey> {
         self.target.key.clone()
     }
@@ -69,6 +83,7 @@ impl Running {
     pub(super) fn identified(&self, machine_id: Result<String, String>) -> Identity {
         Identity {
             machine: self.machine.name.clone(),
+            names: self.names(),
             machine_id,
             host_keys: self.target.host_keys.iter().map(plain_key).collect(),
         }
@@ -217,7 +232,7 @@ pub(super) async fn reached(
     deadline: Instant,
 ) -> Result<Running, BuildError> {
     let remote = reach(site, &machine, &target, deadline).await?;
-    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
+    let running = Running::new(machine, target, remote);
     cloud_init_done(site, &running, deadline).await?;
     Ok(running)
 }

@@ -143,6 +143,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
     let mut tally = Tally::default();
     let source::Begin { image: base, plan, source } = source::image(site).await?;
     let (site, plan) = (&site.of_plan(&plan), &plan);
+    runs_every_step(site)?;
     let (mut identities, mut made) = (Vec::new(), BTreeMap::new());
     let (image, build_key) = match &plan.builder {
         Some(wanted) if matches!(site.until, Goal::Warm) => {
@@ -189,6 +190,18 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             "the plan has none, and nothing is published without one",
         )
         .into()),
+    }
+}
+
+/// An image is made of all steps: only the builder of a visit ends before the last one.
+fn runs_every_step(site: &BuildContext<'_>) -> Result<(), BuildError> {
+    let (steps, visits) = (site.plan.steps.len(), matches!(site.until, Goal::Provisioned(_)));
+    match site.range.end(steps) {
+        end if end < steps && !visits => {
+            let why = format!("only {end} of {steps} steps were to be run");
+            Err(CloudError::refused("make an image", why).into())
+        }
+        _ => Ok(()),
     }
 }
 

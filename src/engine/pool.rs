@@ -78,7 +78,8 @@ impl Pool {
 /// A builder that was booted before, in place of a boot. One that is not as it should be is
 /// removed, and the next one is taken. `None`: there is none, and one has to be booted.
 pub(super) async fn taken(site: &BuildContext<'_>) -> Result<Option<Running>, BuildError> {
-    let (Some(pool), Some(key)) = (&site.pool, Key::of(site.plan)) else { return Ok(None) };
+    let Some(pool) = &site.pool else { return Ok(None) };
+    let Some(key) = key(site).await? else { return Ok(None) };
     loop {
         let warm = match pool.take(&key, &site.plan.run).await {
             Ok(Some(warm)) => warm,
@@ -106,6 +107,10 @@ pub(super) async fn taken(site: &BuildContext<'_>) -> Result<Option<Running>, Bu
             }
         }
     }
+}
+
+async fn key(site: &BuildContext<'_>) -> Result<Option<Key>, CloudError> {
+    Ok(Key::of(site.plan, site.cloud.project(&site.cx.cancel).await?))
 }
 
 /// The builder as a build finds one that it booted itself.
@@ -158,7 +163,7 @@ pub(super) async fn make(
     wanted: &MachinePlan,
     base: &Image,
 ) -> Result<Option<SshAccess>, BuildError> {
-    let (Some(pool), Some(key)) = (&site.pool, Key::of(site.plan)) else {
+    let (Some(pool), Some(key)) = (&site.pool, key(site).await?) else {
         let why = "the definition asks for none, or the cloud has no pool";
         return Err(CloudError::refused("keep a warm builder", why).into());
     };
@@ -247,16 +252,22 @@ impl Records {
         Ok(())
     }
 
-    /// Removes the warm builders of `cloud` that are nobody's any more: too old, or gone. The runs
-    /// that made them, and what could not be deleted.
+    /// Removes the warm builders of the project of `cloud` that are nobody's any more: too old, or
+    /// gone. The runs that made them, and what could not be deleted.
     pub async fn clear(
         &self,
         cloud: &dyn Provider,
         cancel: &Cancel,
     ) -> Result<(Vec<String>, Vec<Leak>), CloudError> {
         let (mut removed, mut leaks) = (Vec::new(), Vec::new());
-        let all = self.states().map_err(CloudError::io("read the index of runs"))?;
-        for (warm, state) in all.iter().filter(|(warm, _)| warm.key.cloud == cloud.name()) {
+        let mut all = self.states().map_err(CloudError::io("read the index of runs"))?;
+        all.retain(|(warm, _)| warm.key.cloud == cloud.name());
+        if all.is_empty() {
+            return Ok((removed, leaks));
+        }
+        // Machines of another project are not seen, as if they were gone.
+        let project = cloud.project(cancel).await?;
+        for (warm, state) in all.iter().filter(|(warm, _)| warm.key.project == project) {
             let over = match (state, &warm.booted) {
                 (Use::Over, _) => true,
                 (Use::Free, Some(booted)) => {

@@ -17,6 +17,7 @@ use super::request::{RunOptions, RunRequest};
 use super::results::Results;
 use super::schedule::Schedule;
 use crate::engine::Goal;
+use crate::engine::checkpoints::Range;
 use crate::frontend::build_vars;
 use crate::model::category::OS;
 use crate::model::definition::{Base, Definition};
@@ -294,6 +295,7 @@ impl Job {
         // What was asked for is done to what was named; its bases are built for it.
         if self.added.is_some() {
             options.goal = Goal::Published;
+            options.range = Range { fresh: options.range.fresh, ..Range::default() };
         }
         RunRequest { definition: self.bundle.clone(), options }
     }

@@ -34,6 +34,4 @@ pub use outcome::{RetainedMachine, RunError, RunOutcome};
 pub use request::{RunOptions, RunRequest, Show};
 pub use results::{NotBuilt, Results, none_built};
 pub use stale::Need;
-#[cfg(test)]
-use warm::Filled;
-pub use warm::NotKept;
+pub use warm::{AfterBuilds, Filled, NotKept};

@@ -9,6 +9,7 @@ use super::base::lacking;
 use super::planning::host_facts;
 use super::*;
 use crate::engine::Goal;
+use crate::engine::checkpoints::Range;
 use crate::engine::run_dir::Home;
 use crate::frontend;
 use crate::guest::{Connect, Remote, RemoteError, Target};
@@ -315,6 +316,20 @@ async fn no_base_is_built_for_a_bundle_that_cannot_be() {
     let labels: Vec<&str> = ends.iter().map(|(label, _)| label.as_str()).collect();
     assert_eq!(labels, ["images/x", "os/t", "images/y"]);
     assert!(ends[0].1.as_ref().is_some_and(|e| e.contains("taken")) && ends[1].1.is_none());
+}
+
+/// It ended after the same step as the bundle on it, and was published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_base_runs_all_of_its_steps_whatever_part_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().canonicalize().unwrap();
+    let bundles = on_a_file(&tree, &[("x", "")]);
+    let factory = factory(&tree, Arc::new(Memory::new()));
+    let range = Range { fresh: true, from: Some(1), until: Some(2) };
+    let options = RunOptions { range, ..quiet() };
+    let jobs = factory.jobs(&options, bundles).await.unwrap();
+    let ranges: Vec<_> = jobs.iter().map(|job| job.request(&options).options.range).collect();
+    assert_eq!(ranges, [range, Range { fresh: true, ..Range::default() }]);
 }
 
 /// The last line was "image t is published", and there was no word of the bundle.

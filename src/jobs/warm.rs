@@ -24,6 +24,14 @@ pub struct Filled {
     pub leaks: Vec<Leak>,
 }
 
+/// What became of the pools after builds.
+pub struct AfterBuilds {
+    /// Runs whose builders were too old or gone and were removed, and what could not be deleted.
+    pub cleared: Result<(Vec<String>, Vec<Leak>), CloudError>,
+    /// The pool of each definition that was published, and its label.
+    pub filled: Vec<(String, Result<Filled, NotKept>)>,
+}
+
 /// Why there is no pool for a definition.
 #[derive(Debug, thiserror::Error)]
 pub enum NotKept {
@@ -44,6 +52,28 @@ impl From<CloudError> for NotKept {
 }
 
 impl Factory {
+    /// Removes warm builders that are nobody's any more, whatever the builds were of and came to,
+    /// and fills the pools of `built`, which were published.
+    pub async fn after_builds(
+        self: &Arc<Self>,
+        options: &RunOptions,
+        built: &[Definition],
+    ) -> AfterBuilds {
+        let cleared = self.clear_pools(options).await;
+        let mut filled = Vec::new();
+        for bundle in built.iter().filter(|bundle| bundle.warm > 0) {
+            filled.push((bundle.label.clone(), self.fill(options, bundle).await));
+        }
+        AfterBuilds { cleared, filled }
+    }
+
+    async fn clear_pools(
+        &self,
+        options: &RunOptions,
+    ) -> Result<(Vec<String>, Vec<Leak>), CloudError> {
+        Records::of(&self.home).clear(&*self.provider, &options.cancel).await
+    }
+
     /// Removes warm builders that are nobody's any more, and boots as many as `bundle` lacks.
     /// Returns when the cloud has booted them; the builds that take them wait for the rest.
     pub async fn fill(
@@ -59,11 +89,11 @@ impl Factory {
             return Err(NotKept::Here);
         }
         let options = RunOptions { goal: Goal::Warm, ..options.clone() };
+        let (removed, leaks) = self.clear_pools(&options).await?;
         let records = Records::of(&self.home);
-        let (removed, leaks) = records.clear(&*self.provider, &options.cancel).await?;
         let plans = self.plans(&options, bundle, Timestamp::now()).await?;
         let key = match &plans[..] {
-            [plan] => Key::of(plan),
+            [plan] => Key::of(plan, self.provider.project(&options.cancel).await?),
             _ => return Err(NotKept::NoBase(label(), "its image is missing, build it first")),
         };
         let why = "it has a source, or boots from a volume";

@@ -96,6 +96,11 @@ impl Memory {
         self.world().missing_prerequisites = missing_prerequisites;
     }
 
+    /// Whoever calls from now on is of this project.
+    pub fn set_project(&self, id: &str) {
+        self.world().project = Some(id.into());
+    }
+
     /// Lets a machine that is there, or will be, be seen in another state.
     pub fn set_power(&self, name: &str, power: Power) {
         let mut world = self.world();

@@ -6,6 +6,7 @@ use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
 use crate::model::family::{self, Meaning};
 use crate::model::image::Image;
 pub use crate::model::publication::Publication;
+use crate::system::cancel::Cancel;
 
 mod artifacts;
 pub mod checkpoints;
@@ -45,6 +46,12 @@ pub trait Provider: Send + Sync {
     /// `local`, or the OpenStack cloud's name in clouds.yaml; its URL if only the environment
     /// selects it.
     fn name(&self) -> &str;
+
+    /// ID of the project that its calls are for: clouds of one name may be several projects.
+    /// `None`: it has no projects.
+    async fn project(&self, _: &Cancel) -> Result<Option<String>, CloudError> {
+        Ok(None)
+    }
 
     /// Whether its machines and images use this machine's disk.
     fn is_here(&self) -> bool {

@@ -102,16 +102,8 @@ impl Wall {
 
     /// Whether Ansible finds this role or collection behind the wall. Runs nothing.
     pub fn has(&self, need: &Need) -> bool {
-        let settings = &self.settings().ansible;
-        let home =
-            |name: &str| self.config.home.as_ref().map(|home| home.join(".ansible").join(name));
         match need.kind {
-            NeedKind::Role => {
-                let places =
-                    [PathBuf::from("/usr/share/ansible/roles"), "/etc/ansible/roles".into()];
-                let mut places = settings.roles.iter().cloned().chain(home("roles")).chain(places);
-                places.any(|dir| dir.join(&need.name).is_dir())
-            }
+            NeedKind::Role => self.role_places().iter().any(|dir| dir.join(&need.name).is_dir()),
             NeedKind::Collection => self.collection_places().iter().any(|dir| {
                 need.name.split_once('.').is_some_and(|(namespace, name)| {
                     dir.join("ansible_collections").join(namespace).join(name).is_dir()
@@ -120,8 +112,16 @@ impl Wall {
         }
     }
 
+    /// Directories of roles that Ansible finds behind the wall.
+    pub fn role_places(&self) -> Vec<PathBuf> {
+        let mut places = self.settings().ansible.roles.clone();
+        places.extend(self.config.home.as_ref().map(|home| home.join(".ansible/roles")));
+        places.extend(["/usr/share/ansible/roles".into(), "/etc/ansible/roles".into()]);
+        places
+    }
+
     /// Directories that contain `ansible_collections`.
-    fn collection_places(&self) -> Vec<PathBuf> {
+    pub fn collection_places(&self) -> Vec<PathBuf> {
         let mut places = self.settings().ansible.collections.clone();
         places.extend(self.config.home.as_ref().map(|home| home.join(".ansible/collections")));
         places.push("/usr/share/ansible/collections".into());
@@ -138,12 +138,6 @@ impl Wall {
     pub fn at_hand(&self) -> String {
         let collections =
             self.collection_places().into_iter().map(|dir| dir.join("ansible_collections"));
-        let roles = self.config.home.as_ref().map(|home| home.join(".ansible/roles"));
-        let roles = roles
-            .into_iter()
-            .chain(["/usr/share/ansible/roles".into(), "/etc/ansible/roles".into()]);
-        frontend::stamp_of(
-            collections.chain(roles).chain(self.settings().ansible.roles.iter().cloned()),
-        )
+        frontend::stamp_of(collections.chain(self.role_places()))
     }
 }

@@ -172,7 +172,7 @@ impl Tree {
         let parts = [TIDY_PARTS, TIDY_ASKED].concat().join(" ");
         let env = [
             ("FACTORY_BUILD_KEY", &*key),
-            ("FACTORY_RUN_BUILDER", "factory-r1-builder"),
+            ("FACTORY_RUN_BUILDER", "factory-r1-builder factory-r2-builder"),
             ("FACTORY_BUILDER_ID", ID),
         ];
         let out = self.run(check.script, &[&env[..], &[("FACTORY_TIDY", &*parts)]].concat());

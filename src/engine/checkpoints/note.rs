@@ -35,6 +35,8 @@ pub(super) struct Note {
     user: String,
     pub login: Arc<PrivateKey>,
     pub host_keys: Vec<PublicKey>,
+    /// Names of the machine in the runs that came to this state.
+    pub names: Vec<String>,
     pub past: Past,
 }
 
@@ -53,6 +55,7 @@ struct Written {
     /// OpenSSH's format.
     login: String,
     host_keys: Vec<String>,
+    names: Vec<String>,
     #[serde(flatten)]
     past: Past,
 }
@@ -144,7 +147,7 @@ impl Traces {
 impl Note {
     fn of(builder: &Running, past: Past) -> Self {
         let Target { user, key, host_keys, .. } = builder.target.clone();
-        Self { user, login: key, host_keys, past }
+        Self { user, login: key, host_keys, names: builder.names(), past }
     }
 
     pub fn written(&self) -> Value {
@@ -153,6 +156,7 @@ impl Note {
             user: self.user.clone(),
             login: keys::private_text(&self.login).expect(ENCODES).to_string(),
             host_keys: self.host_keys.iter().map(host_key).collect(),
+            names: self.names.clone(),
             past: self.past.clone(),
         };
         serde_json::to_value(written).expect("it is plain data")
@@ -160,11 +164,11 @@ impl Note {
 
     /// `None`: it is not the note of a machine with so many steps behind it.
     pub fn read(note: &Value, done: usize) -> Option<Self> {
-        let Written { user, login, host_keys, past } = Written::deserialize(note).ok()?;
+        let Written { user, login, host_keys, names, past } = Written::deserialize(note).ok()?;
         let host_keys: Result<Vec<_>, _> =
             host_keys.iter().map(|key| PublicKey::from_openssh(key)).collect();
         let login = Arc::new(PrivateKey::from_openssh(login).ok()?);
-        let note = Self { user, login, host_keys: host_keys.ok()?, past };
+        let note = Self { user, login, host_keys: host_keys.ok()?, names, past };
         (note.past.has(done) && !note.host_keys.is_empty()).then_some(note)
     }
 

@@ -41,7 +41,9 @@ pub(super) async fn renewed(
         }
     }
     let target = keys.target(&machine, &site.plan.ssh_user);
-    Ok(Running { machine, target, remote, watch: Default::default(), reads: None })
+    let mut running = Running::new(machine, target, remote);
+    running.earlier_names = note.names.clone();
+    Ok(running)
 }
 
 fn script(keys: &BuilderKeys, note: &Note) -> String {

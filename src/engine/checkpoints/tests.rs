@@ -205,7 +205,9 @@ fn running() -> Running {
     };
     let machine = Machine { name: "m".into(), id: "i".into(), host: "h".into(), port: 1 };
     let remote = Arc::new(Nobody);
-    Running { machine, target, remote, watch: Default::default(), reads: None }
+    let mut running = Running::new(machine, target, remote);
+    running.earlier_names = vec!["m-1".into()];
+    running
 }
 
 fn note(keeps: Keeps, ran: &[Timestamp]) -> Kept {
@@ -223,6 +225,7 @@ fn a_note_reads_back() {
     assert_eq!(back.past, note.past);
     assert_eq!(back.login.public_key(), note.login.public_key());
     assert_eq!(back.host_keys, note.host_keys);
+    assert_eq!(back.names, ["m-1", "m"], "of the runs before it too");
     assert!(read(2).is_none(), "it has one step behind it");
     assert!(Kept::read(&text, DISK, 1).is_none(), "it is of another kind");
     assert!(Kept::read(&serde_json::json!({}), Keeps::Memory, 1).is_none());

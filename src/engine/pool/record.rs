@@ -33,6 +33,9 @@ const TAKEN: &str = ".taken-by-";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     pub cloud: String,
+    /// ID of the project; `None` on a cloud without projects. A record that does not say is none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub project: Option<String>,
     /// ID and checksum of the base.
     pub base: (String, String),
     pub flavor: Option<Named>,
@@ -45,14 +48,15 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of the plan's builder. `None`: it can be no warm one, because its base is not
-    /// there, or it boots from a volume.
-    pub fn of(plan: &Plan) -> Option<Self> {
+    /// The key of the plan's builder in `project`. `None`: it can be no warm one, because its base
+    /// is not there, or it boots from a volume.
+    pub fn of(plan: &Plan, project: Option<String>) -> Option<Self> {
         let Origin::Base(base) = &plan.origin else { return None };
         let MachinePlan { cpus, ram_mib, disk_gib, flavor, .. } = plan.builder.as_ref()?;
         let on_volume = plan.site.as_ref().is_some_and(|site| site.volume.is_some());
         (base.is_built() && !on_volume).then(|| Self {
             cloud: plan.cloud.clone(),
+            project,
             base: (base.id.clone(), base.checksum.clone()),
             flavor: flavor.clone(),
             size: (*cpus, *ram_mib, *disk_gib),

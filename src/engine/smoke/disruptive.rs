@@ -314,13 +314,7 @@ impl Subject<'_> {
             let target = Target { host_keys: shown, ..own.target.clone() };
             if !target.host_keys.is_empty() && target.host_keys != own.target.host_keys {
                 let remote = machine::reach(site, &own.machine, &target, deadline).await?;
-                return Ok(Running {
-                    machine: own.machine.clone(),
-                    target,
-                    remote,
-                    watch: Default::default(),
-                    reads: None,
-                });
+                return Ok(Running::new(own.machine.clone(), target, remote));
             }
             if let Ok(session) = site
                 .cx

@@ -10,7 +10,7 @@ use ssh_key::PublicKey;
 use super::{Finding, Results};
 use crate::engine::answer::exit_text;
 use crate::engine::heard::{LastLines, REASON, lines_to};
-use crate::engine::machine::{Running, SshFiles, plain_key};
+use crate::engine::machine::{Identity, Running, SshFiles, plain_key};
 use crate::engine::steps::ROOM;
 use crate::engine::{BuildContext, BuildError, checks, child, signs};
 use crate::guest::{Command, Exit, RemoteError};
@@ -30,8 +30,8 @@ const OUTSIDE: &str = "# image-factory: outside";
 pub(super) struct Tested<'a> {
     pub running: &'a Running,
     pub build_key: Option<&'a PublicKey>,
-    /// The builder's machine-id, if it had one.
-    pub builder_id: Option<&'a str>,
+    /// `None`: there was no builder.
+    pub builder: Option<&'a Identity>,
     pub disk_bytes: u64,
 }
 
@@ -90,16 +90,15 @@ impl Runner<'_> {
     pub(super) fn told(&self) -> BTreeMap<String, String> {
         let Self { site, tested, results } = *self;
         let (plan, running) = (site.plan, tested.running);
+        let names = tested.builder.map(|builder| &builder.names[..]).unwrap_or_default();
+        let id = tested.builder.and_then(|builder| builder.machine_id.as_deref().ok());
         let env = [
             ("FACTORY_HOSTNAME", running.machine.name.clone()),
             ("FACTORY_USER", running.target.user.clone()),
             ("FACTORY_DISK_BYTES", tested.disk_bytes.to_string()),
             ("FACTORY_NOW", jiff::Timestamp::now().as_second().to_string()),
-            (
-                "FACTORY_RUN_BUILDER",
-                plan.builder.as_ref().map(|b| b.name.clone()).unwrap_or_default(),
-            ),
-            ("FACTORY_BUILDER_ID", tested.builder_id.unwrap_or_default().to_owned()),
+            ("FACTORY_RUN_BUILDER", names.join(" ")),
+            ("FACTORY_BUILDER_ID", id.unwrap_or_default().to_owned()),
             ("FACTORY_BUILD_KEY", tested.build_key.map(plain_key).unwrap_or_default()),
             ("FACTORY_TIDY", plan.tidy.join(" ")),
             ("FACTORY_BUNDLE", plan.family.clone()),

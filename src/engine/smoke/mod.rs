@@ -79,9 +79,9 @@ async fn checked(
     let Candidate { image, earlier, build_key } = candidate;
     let Results { site, smoke, .. } = *results;
     let build_key = build_key.as_ref().map(|k| k.public_key());
-    let builder_id = earlier.first().and_then(|builder| builder.machine_id.as_deref().ok());
+    let builder = earlier.first();
     let disk_bytes = machine::disk_gib(&smoke.first, image, smoke.grow_gib) * GIB;
-    let tested = &guest::Tested { running: &first, build_key, builder_id, disk_bytes };
+    let tested = &guest::Tested { running: &first, build_key, builder, disk_bytes };
     let abreast = abreast(site);
     let lane = |wanted: &MachinePlan| site.cx.clone().with_events(abreast.lane(&wanted.name));
     // cloud-init lets root wait for ten seconds, so that this is begun first.
@@ -248,7 +248,7 @@ async fn boot(
         host_keys,
     };
     let remote = machine::reach(site, &machine, &target, deadline).await?;
-    let running = Running { machine, target, remote, watch: Default::default(), reads: None };
+    let running = Running::new(machine, target, remote);
     machine::cloud_init_done(site, &running, deadline).await?;
     Ok(running)
 }

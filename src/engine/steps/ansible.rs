@@ -1,7 +1,6 @@
 //! A step `ansible`: the real `ansible-playbook`, over the system's `ssh`, behind the wall. Where
 //! Mitogen is installed and fits, the playbook runs with it, and after a failure once more without.
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Attempt;
@@ -17,11 +16,9 @@ use crate::wall::Mitogen;
 mod accelerator;
 mod command;
 mod connection;
-mod facts;
 mod words;
 
 pub(super) use connection::stop_ssh_master;
-use facts::Facts;
 use words::Texts;
 
 /// In the run's scratch directory: where what the definition brings may write.
@@ -47,7 +44,6 @@ pub(super) struct Play<'p> {
 struct Given {
     inventory: Inventory,
     installed: required::Installed,
-    texts: Result<Texts, String>,
 }
 
 /// How the playbook is played.
@@ -74,12 +70,12 @@ impl Play<'_> {
         let installed =
             required::install(site, index, step, self.playbook).await?.map_err(failed)?;
         // What the factory itself looks at decides how the playbook is played, not what it does.
-        let texts = match &builder.reads {
+        let texts = || match &builder.reads {
             Some(reads) => reads.aside(|| self.texts(&installed)),
             None => self.texts(&installed),
         };
-        let given = Given { inventory, installed, texts };
-        let with = accelerator::choose(self.attempt, &given.inventory, &given.texts).await?;
+        let with = accelerator::choose(self.attempt, &inventory, texts).await?;
+        let given = Given { inventory, installed };
         let (begin, limit) = (Instant::now(), self.attempt.limit());
         let first = self.once(&given, &Manner { with: with.as_ref(), limit }).await?;
         let (reason, again) = match (first, with) {
@@ -113,30 +109,26 @@ impl Play<'_> {
         }
     }
 
-    /// What the definition, and what was installed for it, say of how playbooks run.
+    /// What the definition, what was installed for it, and what the owner shows it say of how
+    /// playbooks run.
     fn texts(&self, installed: &required::Installed) -> Result<Texts, String> {
         let Attempt { site, step, .. } = *self.attempt;
-        let installed: Vec<_> = installed.directories().collect();
-        let mut dirs = vec![site.plan.bundle_dir.as_path()];
-        dirs.extend(installed.iter().map(PathBuf::as_path));
-        let mut texts = Texts::of(&dirs)?;
+        let mut texts = Texts::default();
+        texts.read(&site.plan.bundle_dir, &site.plan.bundle_dir)?;
         texts.add("extra_vars", serde_json::Value::Object(self.extra_vars.clone()).to_string());
         let env = step.env.iter().map(|(n, v)| format!("{}={v}\n", n.to_ascii_lowercase()));
         texts.add("env", env.collect());
+        let shown = site.wall.settings().read_only.iter().cloned().chain(site.wall.role_places());
+        for dir in installed.directories().chain(shown) {
+            texts.read(&dir, Path::new(""))?;
+        }
+        texts.read_named(&site.wall.collection_places())?;
         Ok(texts)
     }
 
     async fn once(&self, given: &Given, manner: &Manner<'_>) -> Result<Ended, BuildError> {
         let Attempt { site, index, .. } = *self.attempt;
-        let room = site.scratch.join(ROOM);
-        let io = |source: io::Error| BuildError::Io { path: room.join("facts"), source };
-        let mut facts = Facts::of(self.attempt, &given.texts).map_err(io)?;
-        let cmd = self.command(given, manner, facts.is_some()).await?;
-        if let Some(facts) = &mut facts
-            && facts.give(&room).map_err(io)?
-        {
-            site.cx.events.note("ansible: the facts are those that the playbook before gathered");
-        }
+        let cmd = self.command(given, manner).await?;
         let last = LastLines::default();
         let (events, keep) = (site.cx.events.clone(), last.clone());
         let name = format!("{} ansible-playbook {index}", site.plan.run);
@@ -154,7 +146,6 @@ impl Play<'_> {
                         "no play matched the builder; use `hosts: all`, `local` or `default`";
                     return Ok(Ended::Badly { reason: reason.into(), again: false });
                 }
-                facts.map_or(Ok(()), |facts| facts.keep(&room)).map_err(io)?;
                 Ok(Ended::Well)
             }
             Ok(status) => {

@@ -41,7 +41,7 @@ async fn all(
     trail: &mut Trail,
 ) -> Result<(), BuildError> {
     let all = &site.plan.steps;
-    let end = site.range.until.map_or(all.len(), |last| all.len().min(last + 1));
+    let end = site.range.end(all.len());
     for (index, step) in all.iter().enumerate().take(end).skip(trail.done()) {
         site.cx.cancel.check()?;
         let begin = Instant::now();

@@ -49,6 +49,7 @@ struct World {
     /// What the owner's settings name.
     vault_password_file: Option<PathBuf>,
     accelerator: Accelerator,
+    roles: Vec<PathBuf>,
 }
 
 impl World {
@@ -80,6 +81,7 @@ impl World {
             wrong_key: false,
             vault_password_file: None,
             accelerator: Accelerator::Off,
+            roles: Vec::new(),
         }
     }
 
@@ -120,6 +122,7 @@ impl World {
         let ansible = AnsibleSettings {
             vault_password_file: self.vault_password_file.clone(),
             accelerator: self.accelerator.clone(),
+            roles: self.roles.clone(),
             ..AnsibleSettings::default()
         };
         let settings = Settings { wall: self.mode, ansible, ..Settings::default() };
@@ -172,8 +175,7 @@ impl World {
             host: target.host.clone(),
             port: target.port,
         };
-        let watch = watch::Session::default();
-        let builder = Running { machine, target, remote, watch, reads: None };
+        let builder = Running::new(machine, target, remote);
         let mut done = Ok(());
         for (index, step) in plan.steps.iter().enumerate() {
             if done.is_ok() {

@@ -33,7 +33,8 @@ fn site_of(plan: &mut Plan) -> &mut Placement {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_is_all_that_a_builder_is_booted_with() {
     let world = World::new();
-    let key = Key::of(&placed(&world)).unwrap();
+    let of = |plan: &Plan| Key::of(plan, Some("p".into()));
+    let key = of(&placed(&world)).unwrap();
     type Change = fn(&mut Plan);
     let others: [(&str, Change); 10] = [
         ("cloud", |p| p.cloud = "other".into()),
@@ -50,12 +51,16 @@ async fn the_key_is_all_that_a_builder_is_booted_with() {
     for (what, change) in others {
         let mut plan = placed(&world);
         change(&mut plan);
-        assert_ne!(Key::of(&plan), Some(key.clone()), "{what}");
+        assert_ne!(of(&plan), Some(key.clone()), "{what}");
     }
+    assert_ne!(Key::of(&placed(&world), Some("q".into())), Some(key.clone()), "project");
+    let mut unsaid = serde_json::to_value(&key).unwrap();
+    unsaid.as_object_mut().unwrap().remove("project").unwrap();
+    assert!(serde_json::from_value::<Key>(unsaid).is_err(), "of an older factory");
     // What the build alone is about.
     let same =
         Plan { run: "r2".into(), steps: Vec::new(), image_name: "y".into(), ..placed(&world) };
-    assert_eq!(Key::of(&same), Some(key));
+    assert_eq!(of(&same), Some(key));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +72,7 @@ async fn a_builder_on_a_volume_or_of_a_source_is_no_warm_one() {
     base(&mut not_built).id = crate::model::image::NOT_BUILT.into();
     let of_source = Plan { origin: Origin::Script("make.sh".into()), ..placed(&world) };
     for plan in [on_volume, not_built, of_source] {
-        assert_eq!(Key::of(&plan), None);
+        assert_eq!(Key::of(&plan, None), None);
     }
 }
 

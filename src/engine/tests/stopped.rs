@@ -124,3 +124,24 @@ async fn a_signal_before_the_prompt_opens_none() {
     assert!(outcome.result.unwrap_err().is_cancelled() && outcome.leaks.is_empty());
     assert_eq!(before, world.cloud.snapshot());
 }
+
+/// A missing base was published with the first of its steps alone, for `try --until 1` of a bundle
+/// on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_image_is_made_of_a_part_of_the_steps() {
+    let world = World::new();
+    let before = world.cloud.snapshot();
+    let ledger = Ledger::open(&world.dir.path().join("l")).unwrap();
+    let cx = RunCx::new("r1", ledger, Events::default(), world.cancel.clone());
+    let (connect, mut plan, wall) = (world.fake.clone(), world.plan(), no_wall());
+    plan.steps.push(plan.steps[0].clone());
+    let built = async |until| {
+        let range = checkpoints::Range { until: Some(until), ..Default::default() };
+        let site = site(&world, &connect, &plan, &cx, &wall);
+        build(&BuildContext { range, ..site }).await.result.map(drop).map_err(|e| e.to_string())
+    };
+    let error = built(0).await.unwrap_err();
+    assert!(error.contains("only 1 of 2 steps were to be run"), "{error}");
+    assert_eq!((before, world.cloud.calls()), (world.cloud.snapshot(), 0));
+    built(1).await.expect("the second is the last");
+}

@@ -132,13 +132,7 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         host_keys: vec![key.public_key().clone()],
         key,
     };
-    let running = Running {
-        machine,
-        target,
-        remote: Arc::new(moody.clone()),
-        watch: Default::default(),
-        reads: None,
-    };
+    let running = Running::new(machine, target, Arc::new(moody.clone()));
     test(&site, &running, &cloud, &moody, &told).await;
 }
 

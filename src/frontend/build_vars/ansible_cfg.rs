@@ -147,17 +147,26 @@ pub fn place_of_value(
 pub type Named = (&'static str, &'static str, &'static str);
 
 /// The first of these settings that this environment or the `ansible.cfg` for it sets, by the name
-/// that it has there.
+/// that it has there; with that file. Ansible reads the first of `elsewhere` where the definition
+/// has none.
 pub fn first_set(
     dir: &Path,
     env: &BTreeMap<String, String>,
+    elsewhere: &[PathBuf],
     settings: &[Named],
-) -> Option<&'static str> {
-    let config = Config::of(dir, env);
-    settings.iter().find_map(|(section, key, variable)| match env.contains_key(*variable) {
-        true => Some(*variable),
-        false => config.setting(section, key, variable).map(|_| *key),
-    })
+) -> Option<(&'static str, Option<PathBuf>)> {
+    if let Some((_, _, variable)) = settings.iter().find(|(_, _, name)| env.contains_key(*name)) {
+        return Some((variable, None));
+    }
+    let named = env.get("ANSIBLE_CONFIG").map(|path| dir.join(path));
+    let named = named.map(|path| if path.is_dir() { path.join("ansible.cfg") } else { path });
+    let own = named.into_iter().chain([dir.join("ansible.cfg")]);
+    let file = own.chain(elsewhere.iter().cloned()).find(|file| file.is_file())?;
+    let all = self::settings(&reading::text(&file, MAX_BYTES).unwrap_or_default());
+    let (_, key, _) = settings.iter().find(|(section, key, _)| {
+        all.iter().any(|one| one.section == *section && one.key == *key)
+    })?;
+    Some((key, Some(file)))
 }
 
 /// Parses like ansible-core's configparser: case-insensitive keys, `=` or `:`, indented
@@ -227,5 +236,29 @@ mod tests {
             );
         }
         assert_eq!(of("[defaults]\nroles_path = a\n", &[("ANSIBLE_CONFIG", "nope.cfg")]), "a");
+    }
+
+    /// A strategy that the owner had chosen in /etc/ansible was replaced.
+    #[test]
+    fn a_setting_is_looked_for_in_the_file_that_ansible_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bundle, etc) = (dir.path().join("bundle"), dir.path().join("etc.cfg"));
+        std::fs::create_dir(&bundle).unwrap();
+        let named: &[Named] = &[("defaults", "strategy", "ANSIBLE_STRATEGY")];
+        let set = |env: &[(&str, &str)]| {
+            let env = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            first_set(&bundle, &env, std::slice::from_ref(&etc), named)
+        };
+        assert_eq!(set(&[]), None);
+        std::fs::write(&etc, "[defaults]\nstrategy = free\n").unwrap();
+        assert_eq!(set(&[]), Some(("strategy", Some(etc.clone()))));
+        assert_eq!(set(&[("ANSIBLE_STRATEGY", "free")]), Some(("ANSIBLE_STRATEGY", None)));
+        let own = bundle.join("ansible.cfg");
+        std::fs::write(&own, "[defaults]\nforks = 1\n").unwrap();
+        assert_eq!(set(&[]), None, "the definition's own is read in its place");
+        let path = etc.display().to_string();
+        assert_eq!(set(&[("ANSIBLE_CONFIG", &path)]), Some(("strategy", Some(etc.clone()))));
+        std::fs::write(&own, "[defaults]\nstrategy = free\n").unwrap();
+        assert_eq!(set(&[]), Some(("strategy", Some(own))));
     }
 }

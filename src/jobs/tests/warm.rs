@@ -245,6 +245,54 @@ async fn a_builder_that_is_too_old_is_nobodys() {
     pool.is_empty();
 }
 
+/// It cost on where the next builds were of other bundles, failed, or found nothing to build.
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_of_whatever_bundle_remove_what_is_too_old() {
+    let pool = Pool::new(1);
+    pool.fill().await;
+    let after = pool.factory.after_builds(&quiet(), &[]).await;
+    assert_eq!((after.cleared.unwrap().0, pool.states()), (vec![], vec![Use::Free]));
+    let at = pool.one().at - jiff::SignedDuration::from_hours(5);
+    let old = pool.one().run;
+    pool.records().write(&WarmBuilder { at, ..pool.one() }).unwrap();
+    let after = pool.factory.after_builds(&quiet(), &[]).await;
+    assert_eq!((after.cleared.unwrap().0, after.filled.len()), (vec![old], 0));
+    pool.is_empty();
+    // The pool of what was published is filled as well.
+    let after = pool.factory.after_builds(&quiet(), std::slice::from_ref(&pool.bundle)).await;
+    assert!(matches!(&after.filled[..], [(label, Ok(_))] if *label == pool.bundle.label));
+    assert_eq!(pool.states(), [Use::Free]);
+}
+
+/// A cloud that only the environment names is called by its address, whatever the project. Who
+/// asked for another one was told that the builders were gone, and forgot them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_builder_of_another_project_is_not_taken_and_not_forgotten() {
+    let pool = Pool::new(1);
+    pool.cloud.set_project("one");
+    pool.fill().await;
+    let first = pool.one();
+    let name = &first.booted.as_ref().unwrap().machine.name;
+    pool.cloud.set_project("two");
+    pool.cloud.set_power(name, crate::provider::Power::Gone("it is not seen".into()));
+    let (ended, told) = pool.build().await;
+    assert!(ended.result.is_ok() && said(&told, "no warm builder is there"), "{told:?}");
+    let filled = pool.fill().await;
+    assert_eq!((filled.removed.len(), filled.runs.len(), filled.there), (0, 1, 1));
+    assert_eq!((pool.machines().len(), pool.states()), (2, vec![Use::Free; 2]));
+    // Too old, or named: a sweep would find nothing, and forget what is there.
+    assert_eq!(pool.sweep(Some(&first.run)).await, [State::OtherCloud]);
+    let at = first.at - jiff::SignedDuration::from_hours(5);
+    pool.records().write(&WarmBuilder { at, ..first.clone() }).unwrap();
+    assert_eq!(pool.sweep(None).await, [State::OtherCloud, State::Warm]);
+    assert_eq!(pool.fill().await.removed, [""; 0]);
+    assert_eq!((pool.machines().len(), pool.records().all().len()), (2, 2));
+
+    pool.cloud.set_project("one");
+    let filled = pool.fill().await;
+    assert_eq!((filled.removed, filled.there), (vec![first.run], 1));
+}
+
 /// Deleted by a person, switched off, or another machine by now: each is given up, and the next is
 /// taken.
 #[tokio::test(flavor = "multi_thread")]

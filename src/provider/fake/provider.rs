@@ -5,11 +5,16 @@ use super::Memory;
 use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
 use crate::model::image::{Image, State};
 use crate::provider::{Artifacts, CloudError, Compute, Provider, Resources, RunCx};
+use crate::system::cancel::Cancel;
 
 #[async_trait]
 impl Provider for Memory {
     fn name(&self) -> &str {
         "memory"
+    }
+
+    async fn project(&self, _: &Cancel) -> Result<Option<String>, CloudError> {
+        Ok(self.world().project.clone())
     }
 
     async fn facts(&self, wanted: &FactsQuery, _: &RunCx) -> Result<CloudFacts, CloudError> {

@@ -23,6 +23,8 @@ pub(super) struct World {
     /// What others do after the read of that number.
     pub meanwhile: Option<(usize, Others)>,
     pub made: u64,
+    /// The project that calls are for.
+    pub project: Option<String>,
     pub machines: BTreeMap<String, Booted>,
     pub images: BTreeMap<String, Image>,
     pub host_keys: Vec<String>,

@@ -192,6 +192,10 @@ impl Provider for OpenStack {
         self.api.name()
     }
 
+    async fn project(&self, cancel: &Cancel) -> Result<Option<String>, CloudError> {
+        Ok(Some(self.api.project(cancel).await?))
+    }
+
     async fn facts(&self, wanted: &FactsQuery, cx: &RunCx) -> Result<CloudFacts, CloudError> {
         facts::facts(self, wanted, cx).await
     }

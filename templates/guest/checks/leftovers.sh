@@ -9,7 +9,7 @@
 # Nothing of the builder is left in the image. Looks, and changes nothing.
 #
 # FACTORY_BUILD_KEY    the build key, as it stands in authorized_keys or its base64 alone
-# FACTORY_RUN_BUILDER  the builder's name
+# FACTORY_RUN_BUILDER  the names that the builder has had
 # FACTORY_BUILDER_ID   the builder's machine-id
 # FACTORY_TIDY         the parts of tidy that were on; unset: all
 count=0
@@ -93,13 +93,13 @@ for file in /etc/dpkg/dpkg.cfg.d/image-factory-builder /etc/apt/apt.conf.d/image
 done
 
 if on cloud-init; then
-    if [ -n "$FACTORY_RUN_BUILDER" ]; then
+    for name in $FACTORY_RUN_BUILDER; do
         for file in /etc/hostname /etc/hosts /etc/mailname /etc/postfix/main.cf /etc/exim4/update-exim4.conf.conf \
             /etc/sysconfig/network /etc/sysconfig/network-scripts/ifcfg-* /etc/sysconfig/network/ifcfg-* \
             /etc/NetworkManager/system-connections/* /etc/dhcp/dhclient*.conf /etc/dhclient*.conf; do
-            has "$FACTORY_RUN_BUILDER" "$file" && left "the builder's name in $file"
+            has "$name" "$file" && left "the builder's name in $file"
         done
-    fi
+    done
     for dir in /var/lib/cloud/instances/*; do
         [ -d "$dir" ] && [ "${dir##*/}" != "${present##*/}" ] && left "cloud-init instance $dir"
     done

@@ -7,7 +7,9 @@ use super::*;
 use crate::engine::checkpoints::trail::seen;
 use crate::engine::checkpoints::{Range, Trail, keys};
 use crate::engine::tests::world::{World, no_wall, site};
-use crate::engine::{BuildContext, BuildError, Built, Outcome, build};
+use crate::engine::{
+    BuildContext, BuildError, Built, Goal, Interactive, Outcome, SshAccess, build,
+};
 use crate::model::event::{Event, Events};
 use crate::model::facts::{CloudFacts, FactsQuery};
 use crate::model::image;
@@ -171,6 +173,14 @@ pub(super) fn plan(world: &World, definition: &Definition, texts: [&str; 3]) -> 
     plan
 }
 
+/// Somebody who looks, and leaves.
+struct Leaves;
+
+#[async_trait]
+impl Interactive for Leaves {
+    async fn open(&self, _: &SshAccess, _: Option<&BuildError>) {}
+}
+
 /// What one build came to, and the steps that it ran.
 pub(super) async fn built(
     (world, cloud): (&World, &Shelved<'_>),
@@ -184,11 +194,17 @@ pub(super) async fn built(
     events.add(Box::new(world.seen.clone()));
     let cx = RunCx::new(&plan.run, ledger, events, world.cancel.clone());
     let wall = no_wall();
+    // A part of the steps is run for a person alone.
+    let until = match range.until {
+        Some(_) => Goal::Provisioned(Arc::new(Leaves)),
+        None => Goal::Published,
+    };
     let site = BuildContext {
         cloud,
         definition,
         keep_on_failure: false,
         range,
+        until,
         home: dir.path().into(),
         ..site(world, &world.fake, plan, &cx, &wall)
     };
@@ -250,6 +266,30 @@ async fn what_is_asked_for_fresh_is_not_restored() {
     assert_eq!(run(from(Some(2), Some(2))).await, "c");
     assert_eq!(run(from(None, Some(0))).await, "", "the first step is known");
     assert_eq!(run(from(Some(0), Some(0))).await, "a");
+    assert_eq!(run(from(Some(7), Some(7))).await, "", "there are no more than three");
+}
+
+/// Any of them may be left in the image.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_smoke_checks_know_the_builders_names_in_all_runs_that_came_to_it() {
+    let (world, tree) = (World::new(), Tree::new());
+    let (cloud, definition) = (Shelved::new(&world.cloud), tree.definition());
+    let names = async |run: &str, texts| {
+        let mut plan = plan(&world, &definition, texts);
+        plan.run = run.into();
+        plan.builder.as_mut().unwrap().name = format!("factory-{run}-builder");
+        plan.smoke = world.plan().smoke;
+        world.fake.0.lock().unwrap().told.clear();
+        built((&world, &cloud), (&definition, &plan), Range::default()).await;
+        let told = &world.fake.0.lock().unwrap().told;
+        let names = told.values().find_map(|env| env.get("FACTORY_RUN_BUILDER"));
+        names.expect("checks were run").clone()
+    };
+    let (one, two) = ("factory-r1-builder", "factory-r2-builder");
+    assert_eq!(names("r1", ["a", "b", "c"]).await, one);
+    assert_eq!(names("r2", ["a", "b", "d"]).await, format!("{one} {two}"));
+    let three = "factory-r3-builder";
+    assert_eq!(names("r3", ["a", "b", "d"]).await, format!("{one} {two} {three}"));
 }
 
 /// The next one is tried, and at last a machine is booted; nothing is left of the others.

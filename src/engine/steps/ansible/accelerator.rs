@@ -2,7 +2,7 @@
 //! name none: one Python on the builder runs all modules. Its connection is still the system's
 //! `ssh`.
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::Attempt;
 use super::words::{Texts, Word};
@@ -15,7 +15,10 @@ use crate::wall::Mitogen;
 /// Oldest Python 3 that Mitogen runs on.
 const PYTHON: (u32, u32) = (3, 6);
 
-/// Settings with which a definition chooses what Mitogen would replace.
+/// What Ansible reads if a definition has no `ansible.cfg`.
+const ELSEWHERE: &str = "/etc/ansible/ansible.cfg";
+
+/// Settings with which somebody chooses what Mitogen would replace.
 const SETTINGS: &[Named] = &[
     ("defaults", "strategy", "ANSIBLE_STRATEGY"),
     ("defaults", "strategy_plugins", "ANSIBLE_STRATEGY_PLUGINS"),
@@ -50,7 +53,7 @@ const FAILED: &str = "without-mitogen";
 pub(super) async fn choose(
     attempt: &Attempt<'_>,
     inventory: &Inventory,
-    texts: &Result<Texts, String>,
+    texts: impl FnOnce() -> Result<Texts, String>,
 ) -> Result<Option<Mitogen>, BuildError> {
     let site = attempt.site;
     let Some(found) = site.wall.mitogen(&site.cx.cancel).await? else { return Ok(None) };
@@ -73,7 +76,7 @@ pub(super) async fn choose(
 fn why_not(
     attempt: &Attempt<'_>,
     inventory: &Inventory,
-    texts: &Result<Texts, String>,
+    texts: impl FnOnce() -> Result<Texts, String>,
 ) -> Option<String> {
     let Attempt { site, step, .. } = attempt;
     match step.action {
@@ -91,12 +94,20 @@ fn why_not(
     if let Some(why) = unfit(inventory.python) {
         return Some(why);
     }
-    if let Some(name) = first_set(&site.plan.bundle_dir, &environment(attempt), SETTINGS) {
-        return Some(format!("the definition sets `{name}`"));
+    let dir = &site.plan.bundle_dir;
+    if let Some(set) = first_set(dir, &environment(attempt), &[ELSEWHERE.into()], SETTINGS) {
+        return Some(chosen(dir, set));
     }
-    match texts {
+    match texts() {
         Ok(texts) => texts.first(OTHERWISE),
-        Err(why) => Some(why.clone()),
+        Err(why) => Some(why),
+    }
+}
+
+fn chosen(dir: &Path, (name, file): (&str, Option<PathBuf>)) -> String {
+    match file.filter(|file| !file.starts_with(dir)) {
+        Some(file) => format!("`{name}` in {}", file.display()),
+        None => format!("the definition sets `{name}`"),
     }
 }
 
@@ -111,9 +122,10 @@ fn unfit(python: Option<(u32, u32)>) -> Option<String> {
     }
 }
 
-/// The step's variables; of those that pass from the factory only the names are known here.
-pub(super) fn environment(attempt: &Attempt<'_>) -> BTreeMap<String, String> {
-    let passed = attempt.site.plan.asks.env.iter().map(|name| (name.clone(), String::new()));
+/// The step's variables, and those that pass from the factory.
+fn environment(attempt: &Attempt<'_>) -> BTreeMap<String, String> {
+    let passed = attempt.site.wall.passed_on(attempt.site.plan).into_iter();
+    let passed = passed.map(|(name, value)| (name.to_owned(), value.to_owned()));
     passed.chain(attempt.step.env.clone()).collect()
 }
 
@@ -138,6 +150,15 @@ pub(super) fn both(with: &str, without: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_is_said_with_its_place() {
+        let dir = Path::new("/tree/images/x");
+        let said = |file: Option<&str>| chosen(dir, ("strategy", file.map(PathBuf::from)));
+        assert_eq!(said(None), "the definition sets `strategy`");
+        assert_eq!(said(Some("/tree/images/x/ansible.cfg")), said(None));
+        assert_eq!(said(Some(ELSEWHERE)), "`strategy` in /etc/ansible/ansible.cfg");
+    }
 
     #[test]
     fn a_builder_needs_a_python_that_mitogen_runs_on() {

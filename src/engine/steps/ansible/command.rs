@@ -3,7 +3,6 @@ use std::path::PathBuf;
 
 use super::super::{Attempt, factory_env};
 use super::connection::{pins, ssh_options};
-use super::facts::Facts;
 use super::{Given, Manner, Play, ROOM};
 use crate::engine::inventory::Inventory;
 use crate::engine::machine::SshFiles;
@@ -17,7 +16,6 @@ impl Play<'_> {
         &self,
         given: &Given,
         manner: &Manner<'_>,
-        facts: bool,
     ) -> Result<Cmd, BuildError> {
         let Self { attempt: Attempt { site, builder, .. }, extra_vars, tags, .. } = *self;
         let Given { inventory: Inventory { path: inventory, .. }, installed, .. } = given;
@@ -35,9 +33,6 @@ impl Play<'_> {
         let mut read = vec![files.key, files.known_hosts, inventory.to_owned(), pins.clone()];
         read.extend(installed.directories());
         read.extend(manner.with.map(|mitogen| mitogen.dir.clone()));
-        if facts {
-            Facts::set_env(&mut cmd.env, &room);
-        }
         if !extra_vars.is_empty() {
             let text = serde_json::Value::Object(extra_vars.clone()).to_string();
             let path = self.write("extra-vars.json", text)?;

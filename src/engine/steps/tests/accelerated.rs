@@ -202,84 +202,34 @@ async fn what_mitogen_would_do_otherwise_is_played_without_it() {
     assert!(!off.play(nothing()).await.1.contains("Mitogen"));
 }
 
-/// The facts of `play.yml`, twice, with `between` in between.
-async fn gathered(world: &World, between: Option<&str>) -> (usize, String) {
-    let shell = |text: &str| StepPlan {
-        action: StepKind::Shell { text: text.into() },
-        ..world.step(nothing())
-    };
-    let between = between.map(shell);
-    let steps = [Some(world.step(nothing())), between, Some(world.step(nothing()))];
-    let (done, heard) = world.play_all(steps.into_iter().flatten().collect()).await;
+/// Its end ended the task silently, and the step went well.
+#[tokio::test]
+async fn a_role_of_the_owner_counts_for_how_it_is_played() {
+    if !is_installed() {
+        return;
+    }
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - import_role: {name: slow}\n";
+    let cfg = "[defaults]\nroles_path = @DIR@/roles\n";
+    let mut world = fast(&[("play.yml", play), ("ansible.cfg", cfg)]);
+    world.roles = vec![world.dir.path().join("roles")];
+    let tasks = world.roles[0].join("slow/tasks/main.yml");
+    fs::create_dir_all(tasks.parent().unwrap()).unwrap();
+    fs::write(&tasks, "- raw: echo the role speaks\n  ignore_errors: true\n  async: 10\n").unwrap();
+    let (done, heard) = world.play(nothing()).await;
     done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
-    assert_eq!(heard.matches("kernel is Linux").count(), 2, "{heard}");
-    (heard.matches("TASK [Gathering Facts]").count(), heard)
+    let why = format!("ansible: played without Mitogen: `async` in {}", tasks.display());
+    assert!(heard.contains(&why), "{heard}");
 }
 
-const KERNEL: &str = "- hosts: all\n  tasks:\n  - debug: {msg: 'kernel is {{ ansible_system }}'}\n";
-
+/// What a play changes may be among the facts: the next one, of its playbook or of another step,
+/// does not get those of before.
 #[tokio::test]
-async fn playbooks_that_follow_one_another_gather_facts_once() {
-    if !is_installed() {
-        return;
-    }
-    let of = |files: &[(&str, &str)]| World { accelerator: Accelerator::Off, ..fast(files) };
-    for world in [of(&[("play.yml", KERNEL)]), fast(&[("play.yml", KERNEL)])] {
-        let (times, heard) = gathered(&world, None).await;
-        assert_eq!(times, 1, "{heard}");
-        assert!(heard.contains("those that the playbook before gathered"), "{heard}");
-    }
-    let (times, heard) = gathered(&of(&[("play.yml", KERNEL)]), Some("true")).await;
-    assert_eq!(times, 2, "another step may change the machine\n{heard}");
-    let own = of(&[("play.yml", KERNEL), ("ansible.cfg", "[defaults]\ngathering = implicit\n")]);
-    let (times, heard) = gathered(&own, None).await;
-    assert_eq!(times, 2, "the definition decides\n{heard}");
-    let without = of(&[("play.yml", KERNEL)]);
-    let env = BTreeMap::from([("ANSIBLE_GATHERING".to_owned(), "implicit".to_owned())]);
-    let steps = vec![without.step(nothing()), without.step(env), without.step(nothing())];
-    let (_, heard) = without.play_all(steps).await;
-    assert_eq!(heard.matches("TASK [Gathering Facts]").count(), 3, "{heard}");
-    let part = KERNEL.replace("  tasks", "  gather_subset: ['!hardware']\n  tasks");
-    let (times, heard) = gathered(&of(&[("play.yml", &part)]), None).await;
-    assert_eq!(times, 2, "a part of the facts is not enough for others\n{heard}");
-    let user = of(&[("play.yml", KERNEL), ("templates/x.j2", "{{ ansible_facts['user_id'] }}")]);
-    let (times, heard) = gathered(&user, None).await;
-    assert_eq!(times, 2, "the next play may work as another user\n{heard}");
-}
-
-#[tokio::test]
-async fn a_playbook_that_failed_leaves_no_facts() {
-    if !is_installed() {
-        return;
-    }
-    let picky = NOT_BY_MITOGEN.replacen("  gather_facts: false\n", "", 1);
-    let world = fast(&[("play.yml", KERNEL), ("picky.yml", &picky)]);
-    let step = world.step(nothing());
-    let StepKind::Ansible { extra_vars, tags, local, plain, .. } = step.action.clone() else {
-        panic!()
-    };
-    let playbook = "picky.yml".into();
-    let action = StepKind::Ansible { playbook, extra_vars, tags, local, plain };
-    let (done, heard) = world.play_all(vec![step.clone(), StepPlan { action, ..step }]).await;
+async fn each_play_gathers_facts_of_its_own() {
+    let play = "- hosts: all\n  tasks:\n  - debug: {msg: 'kernel is {{ ansible_system }}'}\n";
+    let world = World::new(&[("play.yml", &play.repeat(2))]);
+    let steps = vec![world.step(nothing()), world.step(nothing())];
+    let (done, heard) = world.play_all(steps).await;
     done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
-    // Of the first playbook, and of the second try.
-    assert_eq!(heard.matches("TASK [Gathering Facts]").count(), 2, "{heard}");
-    assert!(heard.contains("played again") && heard.contains("42 of plain"), "{heard}");
-}
-
-/// The playbook's code can write where the facts are.
-#[tokio::test]
-async fn a_link_in_the_place_of_the_facts_leads_nowhere() {
-    if !is_installed() {
-        return;
-    }
-    let play = "- hosts: all\n  tasks:\n  - debug: {msg: 'kernel is {{ ansible_system }}'}\n  - \
-        debug: {msg: \"{{ lookup('pipe', 'rm -rf $HOME/../facts; ln -s @DIR@/run/other \
-        $HOME/../facts') }}\"}\n";
-    let world = World { accelerator: Accelerator::Off, ..fast(&[("play.yml", play)]) };
-    fs::write(world.dir.path().join("run/other/builder"), "{\"ansible_system\": \"s3cret\"}")
-        .unwrap();
-    let (times, heard) = gathered(&world, None).await;
-    assert_eq!(times, 2, "{heard}");
-    assert!(!heard.contains("those that the playbook before gathered"), "{heard}");
+    assert_eq!(heard.matches("TASK [Gathering Facts]").count(), 4, "{heard}");
+    assert_eq!(heard.matches("kernel is Linux").count(), 4, "{heard}");
 }
