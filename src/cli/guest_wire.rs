@@ -30,9 +30,11 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (guest, world) = (inherited(args.guest)?, inherited(args.world)?);
-    let mac = args.mac.as_deref().and_then(qemu::mac_bytes);
-    qemu::carry(guest, world, args.resolver, args.bound, mac)
-        .map_err(|e| Failure::host(format!("guest-wire: {e}")))?;
+    let failed = |e: std::io::Error| Failure::host(format!("guest-wire: {e}"));
+    if let Some(mac) = args.mac.as_deref().and_then(qemu::mac_bytes) {
+        qemu::introduce(&world, mac).map_err(failed)?;
+    }
+    qemu::carry(guest, world, args.resolver, args.bound).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -14,7 +14,7 @@ use super::{Context, Failure, build, err};
 use crate::engine::checkpoints::Range;
 use crate::engine::{BuildError, Goal, Interactive, SshAccess};
 use crate::frontend;
-use crate::jobs::{RunError, RunOptions, RunRequest};
+use crate::jobs::{Factory, RunError, RunOptions, RunRequest};
 use crate::model::definition::Definition;
 use crate::model::inputs::is_debris;
 use crate::system::cancel::Cancel;
@@ -84,18 +84,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
                 let open = Arc::new(Trial { next: next_one, left, how: how(args.watch) });
                 let goal = Goal::Provisioned(open.clone());
                 let options = RunOptions { goal, range, ..context.options() };
-                let request = RunRequest { definition: bundle.clone(), options };
-                let ended = factory.build(request).await;
-                code = Some(ended.exit_code());
-                let was_opened = matches!(
-                    &ended.result,
-                    Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. }))
-                );
-                if was_opened {
-                    build::tell_of(&bundle, ended)
-                } else {
-                    build::tell(&bundle, ended)
-                }
+                code = Some(tried(&factory, bundle, options).await);
                 let trial = Arc::into_inner(open).expect("the run is at its end");
                 next = trial.next.into_inner();
                 let asked = match trial.left.into_inner() {
@@ -113,6 +102,22 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     }
     drop(watcher);
     Ok(ExitCode::from(code.unwrap_or_default()))
+}
+
+/// Runs the steps once, and tells how that ended; its exit code.
+async fn tried(factory: &Arc<Factory>, bundle: Definition, options: RunOptions) -> u8 {
+    let ended = factory.build(RunRequest { definition: bundle.clone(), options }).await;
+    let code = ended.exit_code();
+    let was_opened = matches!(
+        &ended.result,
+        Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. }))
+    );
+    if was_opened {
+        build::tell_of(&bundle, ended);
+    } else {
+        build::tell(&bundle, ended);
+    }
+    code
 }
 
 /// How it goes on from here.

@@ -80,8 +80,8 @@ pub trait Checkpoints: Send + Sync {
         checkpoint: &Checkpoint,
     ) -> Result<Machine, CloudError>;
 
-    /// Keeps the state of a running machine, which may pause meanwhile and then goes on, kept or not.
-    /// It may still be written when this returns: see [`Self::settle`].
+    /// Keeps the state of a running machine, which may pause meanwhile and then goes on, kept or
+    /// not. It may still be written when this returns: see [`Self::settle`].
     ///
     /// # Errors `Unknown`: what became of the machine is not known, and what is captured of it may
     /// be an earlier disk. After all others it is as it was.

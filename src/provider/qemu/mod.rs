@@ -43,7 +43,7 @@ pub use accel::Accel;
 pub use checkpoints::KeptState;
 use checkpoints::Shelf;
 pub use store::Store;
-pub use wire::{carry, mac_bytes};
+pub use wire::{carry, introduce, mac_bytes};
 
 #[derive(Debug, Clone)]
 pub struct LocalConfig {

@@ -84,7 +84,8 @@ fn port(packet: &[u8]) -> Option<(u8, u16)> {
 }
 
 /// A frame as on the wire in which a guest asks for the address of its router. `passt` sends to a
-/// guest by the address that it saw in a frame of it, and to all before: the guest's TCP drops that.
+/// guest by the address that it saw in a frame of it, and to all before: the guest's TCP drops
+/// that.
 /// A machine that boots asks for its lease first; one that goes on from a checkpoint may be silent
 /// for seconds.
 fn introduction(mac: [u8; 6]) -> Vec<u8> {
@@ -103,8 +104,17 @@ pub fn mac_bytes(text: &str) -> Option<[u8; 6]> {
     bytes.collect::<Option<Vec<u8>>>()?.try_into().ok()
 }
 
+/// Tells `passt`, to which `world` leads, of a guest that goes on with this address.
+///
+/// # Errors
+///
+/// `passt` is gone.
+pub fn introduce(mut world: &UnixStream, mac: [u8; 6]) -> io::Result<()> {
+    world.write_all(&introduction(mac))
+}
+
 /// Forwards frames until one side closes, and bounds the size of `files`. `guest` leads to QEMU,
-/// `world` to `passt`, which is told of a guest with the address `mac`.
+/// `world` to `passt`.
 ///
 /// # Errors
 ///
@@ -114,11 +124,7 @@ pub fn carry(
     world: UnixStream,
     resolvers: Vec<Ipv4Addr>,
     files: Vec<PathBuf>,
-    mac: Option<[u8; 6]>,
 ) -> io::Result<()> {
-    if let Some(mac) = mac {
-        (&world).write_all(&introduction(mac))?;
-    }
     // The factory may be gone, where a machine was kept; this lasts as long as the machine. It ends
     // with the process.
     std::thread::spawn(move || {

@@ -491,12 +491,3 @@ async fn surroundings_that_change_while_a_playbook_runs_are_not_told() {
     assert!(told(false).await.is_some_and(|digest| digest.len() == 64));
     assert_eq!(told(true).await, None);
 }
-
-/// Another release of the factory boots another machine.
-#[test]
-fn what_a_booted_machine_is_told_is_in_its_key() {
-    let all = [("base", ["a", "b"]), ("base", ["c", "b"]), ("base", ["a", "c"]), ("x", ["a", "b"])];
-    let keys = all.map(|(base, own)| keys::booted(base, own));
-    let different: std::collections::BTreeSet<&String> = keys.iter().collect();
-    assert_eq!(different.len(), all.len());
-}

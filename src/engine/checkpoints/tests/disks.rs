@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::builds::{Shelved, built, events, plan};
 use super::*;
+use crate::engine::checkpoints::keys::booted;
 use crate::engine::checkpoints::{Range, traces};
 use crate::engine::tests::world::World;
 use crate::model::event::Event;
@@ -183,4 +184,13 @@ fn what_another_run_left_is_removed() {
     assert_eq!(read("/etc/other"), "factory-r9-builder\n");
     assert_eq!(read("/var/spool/postfix/etc/hosts"), "127.0.1.1 factory-r2-builder\n");
     run();
+}
+
+/// Another release of the factory boots another machine.
+#[test]
+fn what_a_booted_machine_is_told_is_in_its_key() {
+    let all = [("base", ["a", "b"]), ("base", ["c", "b"]), ("base", ["a", "c"]), ("x", ["a", "b"])];
+    let keys = all.map(|(base, own)| booted(base, own));
+    let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+    assert_eq!(different.len(), all.len());
 }

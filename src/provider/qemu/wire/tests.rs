@@ -114,7 +114,7 @@ fn both_ways_end_when_one_side_closes() {
     for closes in 0..2 {
         let (qemu, guest) = UnixStream::pair().unwrap();
         let (passt, world) = UnixStream::pair().unwrap();
-        let wire = std::thread::spawn(move || carry(guest, world, Vec::new(), Vec::new(), None));
+        let wire = std::thread::spawn(move || carry(guest, world, Vec::new(), Vec::new()));
         let bad = framed(&frame(TCP, [127, 0, 0, 1], 80));
         let good = framed(&frame(TCP, [198, 51, 100, 1], 80));
         (&qemu).write_all(&[&bad[..], &good].concat()).unwrap();
@@ -133,10 +133,9 @@ fn both_ways_end_when_one_side_closes() {
 /// `passt` learns the address of a guest from its first frame.
 #[test]
 fn a_guest_that_goes_on_is_introduced() {
-    let (qemu, guest) = UnixStream::pair().unwrap();
     let (passt, world) = UnixStream::pair().unwrap();
     let mac = mac_bytes("52:54:00:12:34:56").unwrap();
-    let wire = std::thread::spawn(move || carry(guest, world, Vec::new(), Vec::new(), Some(mac)));
+    introduce(&world, mac).unwrap();
     let mut came = [0; 4 + 42];
     (&passt).read_exact(&mut came).unwrap();
     assert_eq!(came[..4], [0, 0, 0, 42]);
@@ -144,8 +143,6 @@ fn a_guest_that_goes_on_is_introduced() {
     assert_eq!((&frame[6..12], &frame[12..14]), (&mac[..], &ARP[..]), "from the guest");
     assert_eq!((&frame[20..22], &frame[22..28]), (&[0, 1][..], &mac[..]), "a question");
     assert_eq!((&frame[28..32], &frame[38..]), (&[10, 0, 2, 15][..], &[10, 0, 2, 2][..]));
-    drop((qemu, passt));
-    wire.join().unwrap().unwrap();
     for wrong in ["", "52:54:00:12:34", "52:54:00:12:34:zz", "52:54:00:12:34:56:78"] {
         assert_eq!(mac_bytes(wrong), None, "{wrong}");
     }
