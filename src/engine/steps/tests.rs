@@ -161,7 +161,7 @@ impl World {
             pool: None,
             until: Goal::Published,
             keep_on_failure: false,
-            home: Default::default(),
+            home: at("home"),
             range: Default::default(),
         };
         let mut target = self.sshd.target.clone();
