@@ -24,18 +24,22 @@ pub struct Args {
     #[arg(long)]
     bound: Vec<PathBuf>,
     /// Address of a guest that goes on where another machine was
-    #[arg(long)]
-    mac: Option<String>,
+    #[arg(long, value_parser = mac)]
+    mac: Option<[u8; 6]>,
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (guest, world) = (inherited(args.guest)?, inherited(args.world)?);
     let failed = |e: std::io::Error| Failure::host(format!("guest-wire: {e}"));
-    if let Some(mac) = args.mac.as_deref().and_then(qemu::mac_bytes) {
+    if let Some(mac) = args.mac {
         qemu::introduce(&world, mac).map_err(failed)?;
     }
     qemu::carry(guest, world, args.resolver, args.bound).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn mac(text: &str) -> Result<[u8; 6], &'static str> {
+    qemu::mac_bytes(text).ok_or("like 52:54:00:12:34:56")
 }
 
 fn inherited(fd: i32) -> Result<UnixStream, Failure> {

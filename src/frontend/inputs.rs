@@ -1,5 +1,5 @@
 //! The files of a definition and their digests. Builds of equal digests had equal definitions.
-use crate::model::inputs::{InputFile, Inputs, OF_RUN, is_debris};
+use crate::model::inputs::{self, InputFile, Inputs, OF_RUN, is_debris};
 use crate::model::step::Reads;
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
@@ -320,8 +320,7 @@ fn digest(mut file: File) -> io::Result<(String, bool)> {
         }
         hash.update(&buffer[end..end + read]);
         let text = &buffer[..end + read];
-        names_run |=
-            OF_RUN.iter().any(|name| memchr::memmem::find(text, name.as_bytes()).is_some());
+        names_run |= inputs::names_run(text);
         let kept = text.len().min(longest);
         let from = text.len() - kept;
         buffer.copy_within(from..from + kept, 0);

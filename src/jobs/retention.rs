@@ -10,7 +10,6 @@ use crate::model::image::Image;
 use crate::plan::Plan;
 use crate::provider::RunCx;
 use crate::provider::checkpoints::Expired;
-use crate::provider::checkpoints::OLDEST;
 
 /// Keeps the family of `image`, which this run has published, at the size that its definition says.
 /// The image is published whatever becomes of others, so that nothing in here fails a build.
@@ -43,7 +42,7 @@ pub(super) async fn expire_checkpoints(setup: Setup<'_>, bundle: &Definition, cx
     if cx.cancel.check().is_err() {
         return;
     }
-    match cloud.expire(cx, OLDEST, false).await {
+    match cloud.expire(cx, false).await {
         Ok(expired) => {
             for Expired { id, about, why } in expired {
                 cx.events.note(format!("deletes the checkpoint of {about}, image {id}: {why}"));

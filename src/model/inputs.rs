@@ -21,6 +21,11 @@ pub struct InputFile {
 /// Variables of a step's environment that differ in every run.
 pub const OF_RUN: [&str; 2] = ["FACTORY_RUN", "FACTORY_IMAGE_NAME"];
 
+/// Whether a text names one of [`OF_RUN`].
+pub fn names_run(text: &[u8]) -> bool {
+    OF_RUN.iter().any(|name| memchr::memmem::find(text, name.as_bytes()).is_some())
+}
+
 /// All files of a definition, under one digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Inputs {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Origin, StepPlan};
 use crate::model::definition::Definition;
 use crate::model::digest::Algorithm;
-use crate::model::inputs::{InputFile, Inputs, OF_RUN};
+use crate::model::inputs::{InputFile, Inputs, names_run};
 use crate::model::source::ChecksumSource;
 use crate::model::source_uri::SourceUri;
 use crate::model::step::{Reads, StepKind};
@@ -58,7 +58,7 @@ fn is_told_of_run(step: &StepPlan, read: &[&InputFile]) -> bool {
     let said = json!([step.action, step.env]).to_string();
     // Which of all files a playbook reads, only the run tells.
     let known = !matches!(step.action.reads(), Reads::Everything);
-    OF_RUN.iter().any(|name| said.contains(name)) || known && read.iter().any(|file| file.names_run)
+    names_run(said.as_bytes()) || known && read.iter().any(|file| file.names_run)
 }
 
 impl Begin<'_> {

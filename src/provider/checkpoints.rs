@@ -98,15 +98,10 @@ pub trait Checkpoints: Send + Sync {
         Ok(())
     }
 
-    /// Removes states older than `oldest`, and those of a step of which there is a newer one,
+    /// Removes states older than [`OLDEST`], and those of a step of which there is a newer one,
     /// unless a machine uses them. With `dry_run` it removes nothing. A cloud that bounds their
     /// size by itself has nothing to do.
-    async fn expire(
-        &self,
-        _cx: &RunCx,
-        _oldest: Duration,
-        _dry_run: bool,
-    ) -> Result<Vec<Expired>, CloudError> {
+    async fn expire(&self, _cx: &RunCx, _dry_run: bool) -> Result<Vec<Expired>, CloudError> {
         Ok(Vec::new())
     }
 }

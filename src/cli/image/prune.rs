@@ -10,7 +10,6 @@ use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::family::{self, Policy, PruneAction};
 use crate::provider::checkpoints::Expired;
-use crate::provider::checkpoints::OLDEST;
 use crate::provider::{Provider, RunCx};
 
 #[derive(clap::Args)]
@@ -81,7 +80,7 @@ async fn checkpoints(
 ) -> Result<(), Failure> {
     let Some(cloud) = cloud.checkpoints() else { return Ok(()) };
     let word = if dry_run { "would delete" } else { "deletes" };
-    for Expired { id, about, why } in cloud.expire(cx, OLDEST, dry_run).await? {
+    for Expired { id, about, why } in cloud.expire(cx, dry_run).await? {
         let text = format!("{word} the checkpoint of {about}, image {id} ({why})");
         if context.common.json { err(&text) } else { out(&text) }
     }

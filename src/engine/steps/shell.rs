@@ -4,7 +4,7 @@ use crate::engine::BuildError;
 use crate::engine::answer::exit_text;
 use crate::engine::heard::{LastLines, lines_to};
 use crate::guest::{Command, Exit};
-use crate::model::inputs::OF_RUN;
+use crate::model::inputs::{OF_RUN, names_run};
 
 /// Runs a text in the machine; its output is that of `source`.
 pub(super) async fn run(
@@ -16,9 +16,9 @@ pub(super) async fn run(
     let mut env = factory_env(site);
     // What differs in every run is told to those that name it. One that prints all that it is told
     // would put it into a checkpoint, which is another run's too.
-    let names = |name: &str| script.windows(name.len()).any(|part| part == name.as_bytes());
-    let said = serde_json::json!(step.env).to_string();
-    env.retain(|name, _| !OF_RUN.contains(&name.as_str()) || names(name) || said.contains(name));
+    if !names_run(&script) && !names_run(serde_json::json!(step.env).to_string().as_bytes()) {
+        env.retain(|name, _| !OF_RUN.contains(&name.as_str()));
+    }
     env.extend(step.env.clone());
     let command =
         Command { script, args: Vec::new(), env, sudo: step.sudo, deadline: attempt.limit() };

@@ -83,7 +83,7 @@ async fn a_step_is_told_of_its_run_if_it_names_it() {
     let answers = world.fake.0.lock().unwrap();
     let (_, env) = answers.told.iter().find(|(script, _)| script.contains("name-it")).unwrap();
     assert_eq!(env.get("FACTORY_RUN").map(String::as_str), Some("r1"));
-    assert!(!env.contains_key("FACTORY_IMAGE_NAME") && env.contains_key("FACTORY_BUNDLE"));
+    assert!(env.contains_key("FACTORY_IMAGE_NAME") && env.contains_key("FACTORY_BUNDLE"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

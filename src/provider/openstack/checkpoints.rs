@@ -156,13 +156,8 @@ impl Checkpoints for OpenStack {
         Ok(())
     }
 
-    async fn expire(
-        &self,
-        cx: &RunCx,
-        oldest: Duration,
-        dry_run: bool,
-    ) -> Result<Vec<Expired>, CloudError> {
-        expiry::expire(self, cx, oldest, dry_run).await
+    async fn expire(&self, cx: &RunCx, dry_run: bool) -> Result<Vec<Expired>, CloudError> {
+        expiry::expire(self, cx, dry_run).await
     }
 }
 

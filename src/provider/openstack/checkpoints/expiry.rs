@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::records::Record;
 use crate::model::image::{self, Image};
-use crate::provider::checkpoints::Expired;
+use crate::provider::checkpoints::{Expired, OLDEST};
 use crate::provider::openstack::{OpenStack, base, glance, lifecycle};
 use crate::provider::{CloudError, RunCx};
 
@@ -14,7 +14,6 @@ use crate::provider::{CloudError, RunCx};
 pub async fn expire(
     cloud: &OpenStack,
     cx: &RunCx,
-    oldest: Duration,
     dry_run: bool,
 ) -> Result<Vec<Expired>, CloudError> {
     let here = cloud.place(cx).await?;
@@ -30,7 +29,7 @@ pub async fn expire(
     if !dry_run {
         gone.iter().for_each(|record| cloud.shelf.records.forget(&record.image));
     }
-    let (over, whys) = over(images, &records, (oldest, Timestamp::now()));
+    let (over, whys) = over(images, &records, Timestamp::now());
     let used = lifecycle::uses(cloud, &over).await?;
     let mut expired = Vec::new();
     for (one, why) in over.into_iter().zip(whys).filter(|(one, _)| !used.contains_key(&one.id)) {
@@ -47,15 +46,11 @@ pub async fn expire(
 }
 
 /// The images that are over, and why each is. `records` are newest first.
-fn over(
-    images: Vec<Image>,
-    records: &[Record],
-    (oldest, now): (Duration, Timestamp),
-) -> (Vec<Image>, Vec<String>) {
+fn over(images: Vec<Image>, records: &[Record], now: Timestamp) -> (Vec<Image>, Vec<String>) {
     let why = |image: &Image| {
         let age = Duration::try_from(now.duration_since(image.created)).unwrap_or_default();
-        if age > oldest {
-            return Some(format!("it is older than {} days", oldest.as_secs() / 86_400));
+        if age > OLDEST {
+            return Some(format!("it is older than {} days", OLDEST.as_secs() / 86_400));
         }
         let of_it = records.iter().find(|record| record.image == image.id)?;
         let newest = records.iter().find(|record| record.about == of_it.about)?;

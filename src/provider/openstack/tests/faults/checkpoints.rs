@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use super::*;
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::{Lifecycle, State};
-use crate::provider::checkpoints::OLDEST;
 use crate::provider::checkpoints::{Checkpoint, Checkpoints, Keeps, NewCheckpoint, Saved};
 use crate::provider::ledger::Kind;
 use crate::provider::openstack::checkpoints::Shelf;
@@ -260,7 +259,7 @@ async fn what_only_looks_like_a_checkpoint_is_left_alone() {
         at.bench.cloud.lock().unwrap().services.images.insert(copy.into(), image);
     }
     at.change(&id, "created_at", json!(Timestamp::now().to_string()));
-    assert!(at.stack().expire(&at.cx, OLDEST, false).await.unwrap().is_empty());
+    assert!(at.stack().expire(&at.cx, false).await.unwrap().is_empty());
     assert_eq!(at.images().len(), 3);
     at.change(&id, "factory_image_id", json!("another"));
     assert!(at.found("k1").await.is_empty(), "it does not prove itself");
@@ -276,7 +275,7 @@ async fn what_is_old_or_replaced_expires_unless_a_machine_uses_it() {
         at.change(id, "created_at", young.clone());
     }
     let expired = async |dry_run| {
-        let expired = at.stack().expire(&at.cx, OLDEST, dry_run).await.unwrap();
+        let expired = at.stack().expire(&at.cx, dry_run).await.unwrap();
         expired.into_iter().map(|one| (one.id, one.about)).collect::<Vec<_>>()
     };
     assert_eq!(expired(true).await, [(first.clone(), "step 1".to_owned())]);
